@@ -1,0 +1,49 @@
+# Everything a newcomer needs. `make help` lists it.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full check format lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Create .venv and install the locked dependencies and the package
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## Start the whole stack on loopback (ARGS=--check: one login, then stop)
+	@$(BIN)/python -m sso_box_devkit demo $(ARGS)
+
+test: setup ## Run the tests (real PostgreSQL, emulated Box, real OpenID providers)
+	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered --cov-report=json:.coverage.json $(ARGS)
+	@$(BIN)/python tests/support/coverage_gate.py .coverage.json
+
+test-full: setup ## The same at full size
+	@SSO_BOX_TEST_SIZE=full $(BIN)/python -m pytest $(ARGS)
+
+check: setup ## Lint, format, types, import contracts, lock hygiene
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/yamllint --strict docker-compose.yml
+
+format: setup ## Apply the formatter and the safe lint fixes
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: ## Resolve the dependencies again (needs uv on the PATH)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" pyproject.toml --extra dev -o requirements/dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt pyproject.toml -o requirements/prod.txt
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
