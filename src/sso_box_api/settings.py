@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, overload
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
@@ -246,13 +246,13 @@ def _split_commas(value: object) -> object:
     return value
 
 
-class Settings(BaseSettings):
-    """The whole configuration of one deployment."""
+class DatabaseSettings(BaseSettings):
+    """What the database commands need: a migration job holds no other secret."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="__",
-        extra="forbid",
+        extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
         nested_model_default_partial_update=True,
@@ -267,6 +267,36 @@ class Settings(BaseSettings):
     )
     database_pool_size: int = Field(default=10, ge=1)
     database_timeout_s: float = Field(default=5.0, gt=0)
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        toml = TomlConfigSettingsSource(settings_cls, os.environ.get(CONFIG_VARIABLE))
+        return init_settings, env_settings, toml
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_url(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if not url.startswith(("postgresql://", "postgres://")):
+            message = "must start with postgresql://"
+            raise ValueError(message)
+        return value
+
+
+class Settings(DatabaseSettings):
+    """The whole configuration of one deployment."""
+
+    model_config = SettingsConfigDict(extra="forbid")
+
     secret_keys: Annotated[
         tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_commas)
     ] = Field(
@@ -300,29 +330,6 @@ class Settings(BaseSettings):
         description="addresses of proxies whose X-Forwarded-For is believed",
     )
     realm: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{0,64}$")] = ""
-
-    @classmethod
-    @override
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        del dotenv_settings, file_secret_settings
-        toml = TomlConfigSettingsSource(settings_cls, os.environ.get(CONFIG_VARIABLE))
-        return init_settings, env_settings, toml
-
-    @field_validator("database_url")
-    @classmethod
-    def _postgres_url(cls, value: SecretStr) -> SecretStr:
-        url = value.get_secret_value()
-        if not url.startswith(("postgresql://", "postgres://")):
-            message = "must start with postgresql://"
-            raise ValueError(message)
-        return value
 
     @field_validator("secret_keys")
     @classmethod
@@ -409,7 +416,11 @@ def _is_loopback(host: str | None) -> bool:
         return False
 
 
-def load_settings() -> Settings:
+@overload
+def load_settings() -> Settings: ...
+@overload
+def load_settings(kind: type[DatabaseSettings]) -> DatabaseSettings: ...
+def load_settings(kind: type[DatabaseSettings] = Settings) -> DatabaseSettings:
     """Read the configuration from the environment and the TOML file.
 
     Raises ``ConfigurationError`` naming each wrong setting and what to put there.
@@ -421,7 +432,7 @@ def load_settings() -> Settings:
     if problems:
         raise ConfigurationError(problems)
     try:
-        return Settings()
+        return kind()
     except SettingsError as error:
         raise ConfigurationError([_unparsable(error)]) from None
     except ValidationError as error:

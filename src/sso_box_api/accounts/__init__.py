@@ -1,0 +1,53 @@
+"""Which Box user? The binding of identities to Box users, and its claim protocol."""
+
+from sso_box_api.accounts.claim import (
+    Bound,
+    Claim,
+    Held,
+    RefusedEarlier,
+    Won,
+    claim,
+    mark_create_sent,
+    record,
+    release,
+    renew,
+    report_orphan,
+    resolve_orphan,
+)
+from sso_box_api.accounts.store import (
+    Account,
+    Candidate,
+    Person,
+    external_id,
+    find,
+    gate_for_vend,
+    lock,
+    mismatches,
+    select,
+    unlock,
+)
+
+__all__ = [
+    "Account",
+    "Bound",
+    "Candidate",
+    "Claim",
+    "Held",
+    "Person",
+    "RefusedEarlier",
+    "Won",
+    "claim",
+    "external_id",
+    "find",
+    "gate_for_vend",
+    "lock",
+    "mark_create_sent",
+    "mismatches",
+    "record",
+    "release",
+    "renew",
+    "report_orphan",
+    "resolve_orphan",
+    "select",
+    "unlock",
+]

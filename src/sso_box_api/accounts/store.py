@@ -1,0 +1,278 @@
+"""Accounts: finding them, the gate, lock and unlock.
+
+Functions take the session of a transaction that the caller opened and never commit.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col, or_, select as sql_select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from sso_box_api.accounts.tables import AccountRow, IdentityRow
+from sso_box_api.errors import AccountLocked, AccountRemoved, SignedOut
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An identity as the claim protocol needs it; the key is (namespace, subject)."""
+
+    provider: str
+    namespace: str
+    subject: str
+    name: str | None = None
+    email: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A snapshot of one identity's account. ``box_user_id`` is None until bound."""
+
+    id: UUID
+    identity_id: UUID
+    kind: str
+    external_app_user_id: str
+    box_user_id: str | None
+    locked_at: datetime | None
+    lock_reason: str | None
+    removed_at: datetime | None
+    not_before: datetime | None
+
+    def check_gate(self, signed_in_at: int) -> None:
+        """Let pass only who may be served now.
+
+        ``signed_in_at``: auth_time of the ID token, else its iat, in epoch seconds.
+        Raises ``AccountRemoved``, ``AccountLocked`` or ``SignedOut``.
+        """
+        if self.removed_at is not None:
+            raise AccountRemoved
+        if self.locked_at is not None:
+            raise AccountLocked(self.lock_reason or "")
+        login = datetime.fromtimestamp(signed_in_at, UTC)
+        if self.not_before is not None and login <= self.not_before:
+            raise SignedOut
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An identity with its account, as an administrator sees it."""
+
+    provider: str
+    namespace: str
+    subject: str
+    name: str | None
+    email: str | None
+    account: Account
+
+
+def external_id(realm: str, namespace: str, subject: str) -> str:
+    """Derive the external_app_user_id under which Box keeps this identity's user.
+
+    Unkeyed and made of nothing that a restore or a key rotation could lose; the parts
+    are length-prefixed, so that no two triples share a digest input.
+    """
+    digest = hashlib.sha256()
+    for part in (realm, namespace, subject):
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return "sb1-" + base64.b32encode(digest.digest()).decode()[:32]
+
+
+async def find(session: AsyncSession, namespace: str, subject: str) -> Account | None:
+    statement = (
+        sql_select(IdentityRow.id, AccountRow)
+        .join(AccountRow, col(AccountRow.id) == col(IdentityRow.account_id))
+        .where(IdentityRow.namespace == namespace, IdentityRow.subject == subject)
+    )
+    row = (await session.exec(statement)).first()
+    return to_account(*row) if row else None
+
+
+async def gate_for_vend(
+    session: AsyncSession, account: Account, signed_in_at: int
+) -> None:
+    """Check the gate once more, on the row itself, before a token is recorded.
+
+    FOR SHARE makes a lock wait for this transaction, and this one for a lock: a token
+    is either on the list that the lock revokes, or never leaves.
+    """
+    statement = (
+        sql_select(AccountRow)
+        .where(AccountRow.id == account.id)
+        .with_for_update(read=True)
+    )
+    row = (await session.exec(statement)).one()
+    to_account(account.identity_id, row).check_gate(signed_in_at)
+
+
+async def ensure_row(
+    session: AsyncSession, person: Person, *, realm: str, box_app: tuple[str, str]
+) -> None:
+    """Insert identity and account if absent; the database decides the race.
+
+    ``box_app`` is (client id, enterprise id) of the Box app in use.
+    """
+    ext_id = external_id(realm, person.namespace, person.subject)
+    account = AccountRow(
+        realm=realm,
+        external_app_user_id=ext_id,
+        box_client_id=box_app[0],
+        box_enterprise_id=box_app[1],
+    )
+    insert_account = (
+        insert(AccountRow)
+        .values(account.model_dump(exclude_none=True, exclude={"created_at"}))
+        .on_conflict_do_nothing(index_elements=["external_app_user_id"])
+    )
+    await session.exec(insert_account)
+    account_id = (
+        await session.exec(
+            sql_select(AccountRow.id).where(AccountRow.external_app_user_id == ext_id)
+        )
+    ).one()
+    identity = IdentityRow(
+        namespace=person.namespace,
+        subject=person.subject,
+        provider=person.provider,
+        account_id=account_id,
+        name=person.name,
+        email=person.email,
+    )
+    insert_identity = (
+        insert(IdentityRow)
+        .values(identity.model_dump(exclude={"created_at"}))
+        .on_conflict_do_nothing(index_elements=["namespace", "subject"])
+    )
+    await session.exec(insert_identity)
+
+
+async def lock(session: AsyncSession, account_id: UUID, reason: str) -> None:
+    """Lock; keeps the time and reason of an earlier lock."""
+    statement = (
+        update(AccountRow)
+        .where(col(AccountRow.id) == account_id)
+        .values(
+            locked_at=func.coalesce(AccountRow.locked_at, func.clock_timestamp()),
+            lock_reason=func.coalesce(AccountRow.lock_reason, reason),
+        )
+    )
+    await session.exec(statement)
+
+
+async def unlock(session: AsyncSession, account_id: UUID) -> None:
+    statement = (
+        update(AccountRow)
+        .where(col(AccountRow.id) == account_id)
+        .values(locked_at=None, lock_reason=None)
+    )
+    await session.exec(statement)
+
+
+async def select(
+    session: AsyncSession,
+    *,
+    namespace: str | None = None,
+    subject: str | None = None,
+    box_user_id: str | None = None,
+    account_id: UUID | None = None,
+    email: str | None = None,
+    most: int = 50,
+) -> list[Candidate]:
+    """Find identities by what an administrator knows of them."""
+    statement = (
+        sql_select(IdentityRow, AccountRow)
+        .join(AccountRow, col(AccountRow.id) == col(IdentityRow.account_id))
+        .order_by(col(IdentityRow.created_at), col(IdentityRow.id))
+        .limit(most)
+    )
+    conditions = {
+        IdentityRow.namespace: namespace,
+        IdentityRow.subject: subject,
+        AccountRow.box_user_id: box_user_id,
+        AccountRow.id: account_id,
+        IdentityRow.email: email,
+    }
+    for column, value in conditions.items():
+        if value is not None:
+            statement = statement.where(col(column) == value)
+    return [
+        Candidate(
+            provider=identity.provider,
+            namespace=identity.namespace,
+            subject=identity.subject,
+            name=identity.name,
+            email=identity.email,
+            account=to_account(identity.id, account),
+        )
+        for identity, account in await session.exec(statement)
+    ]
+
+
+async def mismatches(
+    session: AsyncSession,
+    *,
+    realm: str,
+    namespaces: Mapping[str, str],
+    box_app: tuple[str, str],
+) -> Sequence[str]:
+    """Name what in the configuration contradicts the rows that are already there.
+
+    ``namespaces`` maps provider id to namespace. Going on would give people of the
+    old rows a second Box user, so a start is refused on any finding.
+    """
+    found = []
+    other_realm = sql_select(AccountRow.id).where(AccountRow.realm != realm).limit(1)
+    if (await session.exec(other_realm)).first():
+        found.append(
+            "SSO_BOX_REALM differs from the one the stored accounts were made under;"
+            " put the former value back"
+        )
+    other_app = (
+        sql_select(AccountRow.id)
+        .where(
+            or_(
+                AccountRow.box_client_id != box_app[0],
+                AccountRow.box_enterprise_id != box_app[1],
+            )
+        )
+        .limit(1)
+    )
+    if (await session.exec(other_app)).first():
+        found.append(
+            "SSO_BOX_BOX__CONFIG_FILE names another Box app or enterprise than the"
+            " stored accounts belong to; put the former one back"
+        )
+    for provider, namespace in namespaces.items():
+        other = (
+            sql_select(IdentityRow.id)
+            .where(IdentityRow.provider == provider)
+            .where(IdentityRow.namespace != namespace)
+            .limit(1)
+        )
+        if (await session.exec(other)).first():
+            found.append(
+                f"SSO_BOX_PROVIDERS: the namespace of provider {provider} changed while"
+                " identities are stored under the old one; set `namespace` to the"
+                " former value"
+            )
+    return found
+
+
+def to_account(identity_id: UUID, row: AccountRow) -> Account:
+    return Account(
+        id=row.id,
+        identity_id=identity_id,
+        kind=row.kind,
+        external_app_user_id=row.external_app_user_id,
+        box_user_id=row.box_user_id,
+        locked_at=row.locked_at,
+        lock_reason=row.lock_reason,
+        removed_at=row.removed_at,
+        not_before=row.not_before,
+    )

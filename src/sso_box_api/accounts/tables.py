@@ -1,0 +1,97 @@
+"""The tables of the accounts room: who is bound to which Box user.
+
+Three facts are kept apart on purpose (bound, locked, removed): a login writes only the
+first, an administrator only the others. The row is the truth; Box's own look-up by
+external id serves recovery alone.
+"""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+# Deterministic names, so that a migration can address every constraint.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(column_0_N_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+_TIME = DateTime(timezone=True)
+_NOW = {"server_default": text("clock_timestamp()"), "nullable": False}
+
+
+class AccountRow(SQLModel, table=True):
+    """One Box user, bound or about to be, and whether it may be used."""
+
+    __tablename__ = "account"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    kind: str = Field(default="app")
+    realm: str
+    external_app_user_id: str = Field(unique=True)
+    box_user_id: str | None = Field(default=None, unique=True)
+    box_client_id: str
+    box_enterprise_id: str
+    bound_at: datetime | None = Field(default=None, sa_type=_TIME)
+    # The claim: who is creating the Box user now, and since when a POST may be out.
+    claim_fence: int = Field(
+        default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"}
+    )
+    claim_until: datetime | None = Field(default=None, sa_type=_TIME)
+    create_sent_at: datetime | None = Field(default=None, sa_type=_TIME)
+    refused_until: datetime | None = Field(default=None, sa_type=_TIME)
+    refusal: str | None = Field(default=None)
+    # The gate.
+    locked_at: datetime | None = Field(default=None, sa_type=_TIME)
+    lock_reason: str | None = Field(default=None)
+    removed_at: datetime | None = Field(default=None, sa_type=_TIME)
+    not_before: datetime | None = Field(default=None, sa_type=_TIME)
+    created_at: datetime | None = Field(
+        default=None, sa_type=_TIME, sa_column_kwargs=_NOW
+    )
+
+    __table_args__ = (CheckConstraint("kind IN ('app', 'managed')", name="kind"),)
+
+
+class IdentityRow(SQLModel, table=True):
+    """One person at one provider; several identities may share an account."""
+
+    __tablename__ = "identity"
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    namespace: str
+    subject: str
+    provider: str
+    account_id: UUID = Field(foreign_key="account.id", index=True)
+    # Hints for administrators who look a person up; never a key.
+    name: str | None = Field(default=None)
+    email: str | None = Field(default=None, index=True)
+    created_at: datetime | None = Field(
+        default=None, sa_type=_TIME, sa_column_kwargs=_NOW
+    )
+
+    __table_args__ = (UniqueConstraint("namespace", "subject"),)
+
+
+class BoxOrphanRow(SQLModel, table=True):
+    """A Box user made for an identity and bound to nobody, until it is dealt with."""
+
+    __tablename__ = "box_orphan"
+
+    box_user_id: str = Field(primary_key=True)
+    account_id: UUID = Field(foreign_key="account.id", index=True)
+    reason: str
+    found_at: datetime | None = Field(
+        default=None, sa_type=_TIME, sa_column_kwargs=_NOW
+    )
+    resolved_at: datetime | None = Field(default=None, sa_type=_TIME)

@@ -1,0 +1,37 @@
+"""Which token? Profiles decide what may be asked, the ledger lists what is out."""
+
+from sso_box_api.vending.ledger import (
+    LedgerKeys,
+    LiveVend,
+    VendKey,
+    close_account,
+    count_pending,
+    find_live,
+    insert,
+    mark_revoked,
+    unknown_keys,
+)
+from sso_box_api.vending.profiles import (
+    Grant,
+    Profiles,
+    Resource,
+    check_answer,
+    parse_resource,
+)
+
+__all__ = [
+    "Grant",
+    "LedgerKeys",
+    "LiveVend",
+    "Profiles",
+    "Resource",
+    "VendKey",
+    "check_answer",
+    "close_account",
+    "count_pending",
+    "find_live",
+    "insert",
+    "mark_revoked",
+    "parse_resource",
+    "unknown_keys",
+]

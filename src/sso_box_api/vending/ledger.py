@@ -1,0 +1,201 @@
+"""The ledger: every minted token is listed here before anybody gets it.
+
+It is the cache that workers share and the list that the kill switch works through.
+Functions take the session of a transaction that the caller opened and never commit.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+from uuid import UUID, uuid4
+
+from cryptography.fernet import Fernet, MultiFernet
+from pydantic import SecretStr
+from sqlalchemy import func
+from sqlmodel import col, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from sso_box_api.vending.tables import VendRow
+
+
+@dataclass(frozen=True, slots=True)
+class VendKey:
+    """What must be equal for a live token to be handed out again.
+
+    The client is part of it: a token given to one application is never given to
+    another, even for the same person and profile.
+    """
+
+    identity_id: UUID
+    client_id: str
+    profile: str
+    scopes: tuple[str, ...]
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveVend:
+    """A token that is out. ``expires_at`` is Box's own, an aware datetime."""
+
+    id: UUID
+    token: str = field(repr=False)
+    expires_at: datetime
+
+
+class LedgerKeys:
+    """The keys that encrypt tokens at rest, newest first (MultiFernet).
+
+    A handle holds the ids of its row and account beside the token: one copied into
+    another row is an error, not another person's access.
+    """
+
+    def __init__(self, keys: Sequence[SecretStr]) -> None:
+        values = [key.get_secret_value() for key in keys]
+        self._fernet = MultiFernet([Fernet(value) for value in values])
+        self.ids = tuple(_key_id(value) for value in values)
+
+    def seal(self, vend_id: UUID, account_id: UUID, token: str) -> str:
+        content = {"vend_id": str(vend_id), "account_id": str(account_id)}
+        plain = json.dumps({**content, "token": token})
+        return self._fernet.encrypt(plain.encode()).decode()
+
+    def open(self, row: VendRow) -> str:
+        content = json.loads(self._fernet.decrypt(row.handle))
+        if (content["vend_id"], content["account_id"]) != (
+            str(row.id),
+            str(row.account_id),
+        ):
+            message = f"the handle of vend {row.id} belongs to another row"
+            raise RuntimeError(message)
+        return str(content["token"])
+
+
+def _key_id(key: str) -> str:
+    # Names the key in the row. A digest of 256 random bits tells nothing about them.
+    return hashlib.sha256(b"sso-box-api ledger key " + key.encode()).hexdigest()[:16]
+
+
+async def find_live(
+    session: AsyncSession, keys: LedgerKeys, key: VendKey, *, renew_below_s: int
+) -> LiveVend | None:
+    """Return the newest token for ``key`` with enough life left, if there is one.
+
+    Enough is more than ``renew_below_s``, or half its whole life if that is less.
+    Rows under keys this process does not hold are passed over: while a key is being
+    rotated in, an older process mints its own.
+    """
+    left = col(VendRow.expires_at) - func.clock_timestamp()
+    half_life = (col(VendRow.expires_at) - col(VendRow.minted_at)) / 2
+    statement = (
+        select(VendRow)
+        .where(
+            VendRow.state == "live",
+            VendRow.identity_id == key.identity_id,
+            VendRow.client_id == key.client_id,
+            VendRow.profile == key.profile,
+            VendRow.scopes == " ".join(key.scopes),
+            VendRow.resource == key.resource,
+            col(VendRow.key_id).in_(keys.ids),
+            left > func.least(timedelta(seconds=renew_below_s), half_life),
+        )
+        .order_by(col(VendRow.minted_at).desc())
+        .limit(1)
+    )
+    row = (await session.exec(statement)).first()
+    return LiveVend(row.id, keys.open(row), row.expires_at) if row else None
+
+
+async def insert(
+    session: AsyncSession,
+    keys: LedgerKeys,
+    key: VendKey,
+    *,
+    account_id: UUID,
+    provider: str,
+    token: str,
+    expires_at: float,
+    state: Literal["live", "revoke_pending"],
+) -> LiveVend:
+    """List a freshly minted token. ``expires_at`` in epoch seconds."""
+    vend_id = uuid4()
+    expiry = datetime.fromtimestamp(expires_at, UTC)
+    row = VendRow(
+        id=vend_id,
+        account_id=account_id,
+        identity_id=key.identity_id,
+        provider=provider,
+        client_id=key.client_id,
+        profile=key.profile,
+        scopes=" ".join(key.scopes),
+        resource=key.resource,
+        token_sha256=hashlib.sha256(token.encode()).hexdigest(),
+        handle=keys.seal(vend_id, account_id, token),
+        key_id=keys.ids[0],
+        state=state,
+        expires_at=expiry,
+    )
+    session.add(row)
+    await session.flush()
+    return LiveVend(vend_id, token, expiry)
+
+
+async def close_account(
+    session: AsyncSession, keys: LedgerKeys, account_id: UUID
+) -> list[LiveVend]:
+    """Mark every live token of an account for revocation; return all still to revoke.
+
+    The caller holds the account row FOR UPDATE, so that no new one slips in between.
+    """
+    closing = (
+        update(VendRow)
+        .where(col(VendRow.account_id) == account_id, col(VendRow.state) == "live")
+        .values(state="revoke_pending")
+    )
+    await session.exec(closing)
+    pending = select(VendRow).where(
+        VendRow.account_id == account_id,
+        VendRow.state == "revoke_pending",
+        col(VendRow.expires_at) > func.clock_timestamp(),
+        col(VendRow.key_id).in_(keys.ids),
+    )
+    return [
+        LiveVend(row.id, keys.open(row), row.expires_at)
+        for row in await session.exec(pending)
+    ]
+
+
+async def mark_revoked(session: AsyncSession, vend_id: UUID) -> None:
+    statement = (
+        update(VendRow).where(col(VendRow.id) == vend_id).values(state="revoked")
+    )
+    await session.exec(statement)
+
+
+async def count_pending(
+    session: AsyncSession, account_id: UUID
+) -> tuple[int, datetime | None]:
+    """Count an account's unexpired tokens that Box has not yet been told to kill."""
+    statement = select(func.count(col(VendRow.id)), func.max(VendRow.expires_at)).where(
+        VendRow.account_id == account_id,
+        VendRow.state == "revoke_pending",
+        col(VendRow.expires_at) > func.clock_timestamp(),
+    )
+    count, latest = (await session.exec(statement)).one()
+    return count, latest
+
+
+async def unknown_keys(session: AsyncSession, keys: LedgerKeys) -> bool:
+    """Tell whether unexpired tokens are listed under a key that is not configured."""
+    statement = (
+        select(VendRow.id)
+        .where(
+            VendRow.state != "revoked",
+            col(VendRow.expires_at) > func.clock_timestamp(),
+            col(VendRow.key_id).not_in(keys.ids),
+        )
+        .limit(1)
+    )
+    return (await session.exec(statement)).first() is not None

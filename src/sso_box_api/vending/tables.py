@@ -1,0 +1,57 @@
+"""The table of everything that was ever handed out and may still be alive."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, DateTime, Index, text
+from sqlmodel import Field, SQLModel
+
+_TIME = DateTime(timezone=True)
+
+
+class VendRow(SQLModel, table=True):
+    """One minted token. Never overwritten; ``handle`` is the token, encrypted."""
+
+    __tablename__ = "vend"
+
+    id: UUID = Field(primary_key=True)
+    account_id: UUID = Field(foreign_key="account.id", ondelete="RESTRICT")
+    identity_id: UUID = Field(foreign_key="identity.id", ondelete="RESTRICT")
+    provider: str
+    client_id: str
+    profile: str
+    scopes: str
+    # Empty for none: NULL would never equal itself in the reuse key.
+    resource: str = Field(default="")
+    token_sha256: str = Field(unique=True)
+    handle: str
+    key_id: str
+    state: str = Field(default="live")
+    minted_at: datetime | None = Field(
+        default=None,
+        sa_type=_TIME,
+        sa_column_kwargs={
+            "server_default": text("clock_timestamp()"),
+            "nullable": False,
+        },
+    )
+    expires_at: datetime = Field(sa_type=_TIME)
+
+    __table_args__ = (
+        CheckConstraint("state IN ('live', 'revoke_pending', 'revoked')", name="state"),
+        Index(
+            "ix_vend_reuse",
+            "identity_id",
+            "client_id",
+            "profile",
+            "scopes",
+            "resource",
+            "minted_at",
+            postgresql_where=text("state = 'live'"),
+        ),
+        Index(
+            "ix_vend_account_open",
+            "account_id",
+            postgresql_where=text("state <> 'revoked'"),
+        ),
+    )
