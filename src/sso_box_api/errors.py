@@ -13,7 +13,9 @@
     │   ├── TokenPolicy               token_policy
     │   └── SignedOut                 signed_out (RFC 9470: log in again)
     ├── RequestError                what was sent is at fault
+    │   ├── InvalidForm               400 invalid_form (the OAuth door only)
     │   ├── AmbiguousCredentials      400 ambiguous_credentials
+    │   ├── RequestTimeout            408 request_timeout
     │   ├── BodyTooLarge              413 body_too_large
     │   ├── UnsupportedMediaType      415 unsupported_media_type
     │   ├── InvalidBody               422 invalid_body
@@ -53,12 +55,14 @@ class SsoBoxError(Exception):
     ``reason``: the exact rule that failed, for the log and the audit event.
     ``retry_after``: whole seconds after which trying again makes sense.
     ``members``: further members of the problem document (RFC 9457 section 3.2).
+    ``oauth_error``: the code of RFC 6749 section 5.2 or RFC 8693 section 2.2.2.
     """
 
     code: ClassVar[str]
     status: ClassVar[int]
     title: ClassVar[str]
     detail: ClassVar[str]
+    oauth_error: str = "invalid_request"
 
     def __init__(
         self,
@@ -147,6 +151,19 @@ class RequestError(SsoBoxError):
     """The request itself is at fault, whoever sent it."""
 
 
+class InvalidForm(RequestError):
+    """A form that RFC 6749 or RFC 8693 refuses, with the error code they ask for."""
+
+    code = "invalid_form"
+    status = 400
+    title = "Invalid token request"
+    detail = "The form is not a token exchange as RFC 8693 describes it."
+
+    def __init__(self, reason: str, oauth_error: str = "invalid_request") -> None:
+        super().__init__(reason)
+        self.oauth_error = oauth_error
+
+
 class AmbiguousCredentials(RequestError):
     """More than one credential, or one in a place where it would be logged."""
 
@@ -154,6 +171,15 @@ class AmbiguousCredentials(RequestError):
     status = 400
     title = "Ambiguous credentials"
     detail = "Send exactly one credential, in the Authorization header or the body."
+
+
+class RequestTimeout(RequestError):
+    """The body did not arrive in time."""
+
+    code = "request_timeout"
+    status = 408
+    title = "Request timeout"
+    detail = "The request body has to arrive within 10 seconds."
 
 
 class BodyTooLarge(RequestError):
@@ -196,6 +222,7 @@ class BadResource(RequestError):
     """Not a file or folder reference in one of the documented forms."""
 
     code = "bad_resource"
+    oauth_error = "invalid_target"
     status = 422
     title = "Bad resource"
     detail = "Give the resource as file:ID or folder:ID."
@@ -214,12 +241,14 @@ class Refused(SsoBoxError):
     """The identity is established and may not have what it asked for."""
 
     status = 403
+    oauth_error = "access_denied"
 
 
 class ProfileNotAllowed(Refused):
     """The profile exists but not for this client or provider."""
 
     code = "profile_not_allowed"
+    oauth_error = "unauthorized_client"
     title = "Profile not allowed"
     detail = "This profile is not open to the application that signed you in."
 
@@ -228,6 +257,7 @@ class ScopeNotInProfile(Refused):
     """The request asked for more than the profile holds; nothing is narrowed silently."""
 
     code = "scope_not_in_profile"
+    oauth_error = "invalid_scope"
     title = "Scope outside the profile"
     detail = "The request asks for scopes that the profile does not hold."
 
@@ -236,6 +266,7 @@ class ResourceNotAccessible(Refused):
     """Box says that this person cannot reach the resource, or it does not exist."""
 
     code = "resource_not_accessible"
+    oauth_error = "invalid_target"
     title = "Resource not accessible"
     detail = "The resource does not exist or is not open to this person."
 
@@ -284,6 +315,7 @@ class UpstreamRefused(SsoBoxError):
     """An upstream answered definitely, and the answer cannot be used."""
 
     status = 502
+    oauth_error = "temporarily_unavailable"
 
 
 class BoxRefused(UpstreamRefused):
@@ -306,6 +338,7 @@ class Unavailable(SsoBoxError):
     """Something needed is not there now; ``retry_after`` says when to come back."""
 
     status = 503
+    oauth_error = "temporarily_unavailable"
 
     def __init__(
         self,

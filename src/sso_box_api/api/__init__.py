@@ -1,0 +1,1 @@
+"""The HTTP surface: routes unpack, call and pack; they decide nothing."""

@@ -1,0 +1,62 @@
+"""GET /livez and /readyz: is the process up, and are its dependencies.
+
+Only the database decides readiness: without it nobody can be served, while an
+unreachable identity provider or Box leaves warm people served, so they degrade.
+"""
+
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from sso_box_api.api.state import BoxDep, DatabaseDep, VerifierDep
+from sso_box_api.errors import DatabaseUnavailable
+
+router = APIRouter(tags=["health"])
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Ready(BaseModel):
+    """Each dependency with its state; see docs/api.md for their meaning."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    database: Literal["ok", "unavailable"]
+    box: Literal["unused", "ok", "failing"]
+    providers: dict[str, Literal["unfetched", "fresh", "stale", "unavailable"]]
+
+
+@router.get("/livez", operation_id="getLiveness", summary="Is the process up?")
+async def livez() -> Live:
+    return Live(status="ok")
+
+
+@router.get(
+    "/readyz",
+    operation_id="getReadiness",
+    summary="Are the dependencies there?",
+    responses={503: {"model": Ready, "description": "Nobody can be served"}},
+)
+async def readyz(
+    response: Response, database: DatabaseDep, box: BoxDep, verifier: VerifierDep
+) -> Ready:
+    database_state: Literal["ok", "unavailable"] = "ok"
+    try:
+        await database.ping()
+    except DatabaseUnavailable:
+        database_state = "unavailable"
+    providers = {id_: keys.state for id_, keys in verifier.key_states().items()}
+    box_state = box.state()
+    status: Literal["ok", "degraded", "unavailable"] = "ok"
+    if box_state == "failing" or {"stale", "unavailable"} & set(providers.values()):
+        status = "degraded"
+    if database_state == "unavailable":
+        status = "unavailable"
+        response.status_code = 503
+    return Ready(
+        status=status, database=database_state, box=box_state, providers=providers
+    )

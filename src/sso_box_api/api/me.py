@@ -1,0 +1,82 @@
+"""GET /v1/me: who the token says you are, and your Box user if there is one."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from sso_box_api import accounts
+from sso_box_api.accounts import Account
+from sso_box_api.api.credentials import BearerToken, one_token
+from sso_box_api.api.responses import IDENTITY_PROBLEMS
+from sso_box_api.api.state import BadTokensDep, DatabaseDep, VerifierDep
+from sso_box_api.api.token import client_address
+
+router = APIRouter()
+
+
+class Me(BaseModel):
+    """The identity in the token."""
+
+    provider: str
+    issuer: str
+    subject: str
+    name: str | None
+    email: str | None
+    email_trusted: bool
+
+
+class BoxAccount(BaseModel):
+    """The Box user bound to the identity, and whether it may be used."""
+
+    id: str | None
+    kind: Literal["app", "managed"]
+    state: Literal["pending", "active", "locked", "removed"]
+    provisioning: list[dict[str, str]]
+
+
+class MeResponse(BaseModel):
+    """``box`` is null for somebody who has not logged in to Box yet."""
+
+    identity: Me
+    box: BoxAccount | None
+
+
+@router.get(
+    "/v1/me",
+    operation_id="getMe",
+    summary="The caller's identity and Box user",
+    tags=["exchange"],
+    responses=IDENTITY_PROBLEMS,
+)
+async def me(
+    request: Request,
+    bearer: BearerToken,
+    verifier: VerifierDep,
+    database: DatabaseDep,
+    bad_tokens: BadTokensDep,
+) -> MeResponse:
+    async with bad_tokens.counting(client_address(request)):
+        identity = await verifier.verify(one_token(bearer, None))
+    async with database.transaction() as session:
+        account = await accounts.find(session, identity.namespace, identity.subject)
+    return MeResponse(
+        identity=Me(
+            provider=identity.provider,
+            issuer=identity.issuer,
+            subject=identity.subject,
+            name=identity.name,
+            email=identity.email,
+            email_trusted=identity.email_trusted,
+        ),
+        box=_box(account) if account else None,
+    )
+
+
+def _box(account: Account) -> BoxAccount:
+    return BoxAccount(
+        id=account.box_user_id,
+        kind="app" if account.kind == "app" else "managed",
+        state=account.state,
+        provisioning=[],
+    )

@@ -1,0 +1,106 @@
+"""Round every request: its id, the size of its body, the headers of its answer.
+
+Pure ASGI on purpose: Starlette's BaseHTTPMiddleware halves the throughput.
+"""
+
+import asyncio
+import logging
+import re
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sso_box_api.api import problems
+from sso_box_api.errors import BodyTooLarge, RequestTimeout
+
+_log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 65_536
+MAX_BODY_S = 10
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class RequestShell:
+    """The outermost layer of ours; only CORS stands further out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope))
+        scope["sso_box_request_id"] = request_id
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        oauth = scope["path"] == problems.OAUTH_PATH
+        try:
+            body = await _read_body_in_time(receive)
+            await self._app(scope, _replay(body, receive), send_with_headers)
+        except (BodyTooLarge, RequestTimeout) as error:
+            answer = problems.render(error, request_id, oauth=oauth)
+            await answer(scope, receive, send_with_headers)
+        except Exception:
+            _log.exception("unexpected error (request %s)", request_id)
+            if started:
+                raise
+            answer = problems.crash(request_id, oauth=oauth)
+            await answer(scope, receive, send_with_headers)
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+async def _read_body_in_time(receive: Receive) -> bytes:
+    try:
+        async with asyncio.timeout(MAX_BODY_S):
+            return await _read_body(receive)
+    except TimeoutError:
+        raise RequestTimeout("body") from None
+
+
+async def _read_body(receive: Receive) -> bytes:
+    """Read the whole body, at most ``MAX_BODY_BYTES``; nothing is parsed before."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return body
+        chunk: bytes = message.get("body", b"")
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge("body")
+        if not message.get("more_body", False):
+            return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

@@ -1,0 +1,174 @@
+"""POST /oauth2/token: the same exchange for OAuth libraries (RFC 8693).
+
+A thin translator: parameters in, the one exchange, the standard's names out.
+"""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from sso_box_api.api.problems import OAUTH_PATH, request_id_of
+from sso_box_api.api.responses import OAUTH_ERRORS
+from sso_box_api.api.state import BadTokensDep, ExchangeDep
+from sso_box_api.api.token import client_address
+from sso_box_api.errors import InvalidForm, UnsupportedMediaType
+from sso_box_api.exchange import ExchangeRequest
+from sso_box_api.identity import UnverifiedToken
+
+router = APIRouter()
+
+_GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
+_TYPE = "urn:ietf:params:oauth:token-type:"
+_ACCESS_TOKEN = f"{_TYPE}access_token"
+_AUDIENCES = {"box", "https://api.box.com"}
+_PARAMETERS = {
+    "grant_type",
+    "subject_token",
+    "subject_token_type",
+    "requested_token_type",
+    "audience",
+    "resource",
+    "scope",
+    "client_id",
+    "profile",
+}
+_MOST_PARAMETERS = 32
+
+
+class OAuthTokenResponse(BaseModel):
+    """RFC 8693 section 2.2.1."""
+
+    access_token: str
+    issued_token_type: str
+    token_type: str
+    expires_in: int
+    scope: str
+    box_user_id: str
+
+
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {
+                    "type": "object",
+                    "required": [
+                        "grant_type",
+                        "subject_token",
+                        "subject_token_type",
+                        "client_id",
+                    ],
+                    "properties": {
+                        "grant_type": {"type": "string", "enum": [_GRANT]},
+                        "subject_token": {
+                            "type": "string",
+                            "description": "The ID token",
+                        },
+                        "subject_token_type": {
+                            "type": "string",
+                            "enum": [f"{_TYPE}id_token", f"{_TYPE}jwt"],
+                        },
+                        "requested_token_type": {
+                            "type": "string",
+                            "enum": [_ACCESS_TOKEN],
+                        },
+                        "audience": {"type": "string", "enum": sorted(_AUDIENCES)},
+                        "resource": {
+                            "type": "string",
+                            "description": "https://api.box.com/2.0/folders/ID",
+                        },
+                        "scope": {
+                            "type": "string",
+                            "description": "Separated by spaces",
+                        },
+                        "client_id": {"type": "string"},
+                        "profile": {"type": "string"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.post(
+    OAUTH_PATH,
+    operation_id="oauthTokenExchange",
+    summary="Exchange an ID token for a Box token (RFC 8693)",
+    tags=["exchange"],
+    responses=OAUTH_ERRORS,
+    openapi_extra=_FORM,
+)
+async def oauth_token(
+    request: Request, exchange: ExchangeDep, bad_tokens: BadTokensDep
+) -> OAuthTokenResponse:
+    form = await _read_form(request)
+    _check(form)
+    address = client_address(request)
+    async with bad_tokens.counting(address):
+        vended = await exchange.exchange(
+            ExchangeRequest(
+                unverified_token=UnverifiedToken(form["subject_token"]),
+                profile=form.get("profile"),
+                scopes=form["scope"].split(" ") if "scope" in form else None,
+                resource=form.get("resource"),
+                client_id=form["client_id"],
+                door="oauth",
+                request_id=request_id_of(request),
+                client_address=address,
+            )
+        )
+    return OAuthTokenResponse(
+        access_token=vended.access_token,
+        issued_token_type=_ACCESS_TOKEN,
+        token_type="Bearer",  # noqa: S106 - the type's name, RFC 6750
+        expires_in=vended.expires_in,
+        scope=" ".join(vended.scopes),
+        box_user_id=vended.box_user_id,
+    )
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    """Parse the form strictly: no parameter twice (RFC 6749 section 3.2)."""
+    sent = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if sent != "application/x-www-form-urlencoded":
+        raise UnsupportedMediaType("content_type")
+    if request.headers.getlist("authorization"):
+        raise InvalidForm("credentials_in_header")
+    try:
+        pairs = parse_qsl(
+            (await request.body()).decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_MOST_PARAMETERS,
+        )
+    except ValueError:
+        raise InvalidForm("form") from None
+    form = {name: value for name, value in pairs if value}
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise InvalidForm("repeated_parameter")
+    return form
+
+
+def _check(form: dict[str, str]) -> None:
+    """Check what RFC 8693 section 2.1 says of the parameters, before any token."""
+    if "grant_type" not in form:
+        raise InvalidForm("grant_type_missing")
+    if form["grant_type"] != _GRANT:
+        raise InvalidForm("grant_type", "unsupported_grant_type")
+    for name in ("subject_token", "subject_token_type", "client_id"):
+        if name not in form:
+            raise InvalidForm(f"{name}_missing")
+    if form["subject_token_type"] not in {f"{_TYPE}id_token", f"{_TYPE}jwt"}:
+        raise InvalidForm("subject_token_type")
+    if form.get("requested_token_type", _ACCESS_TOKEN) != _ACCESS_TOKEN:
+        raise InvalidForm("requested_token_type")
+    if form.get("audience", "box") not in _AUDIENCES:
+        raise InvalidForm("audience", "invalid_target")
+    if form.keys() & {"actor_token", "actor_token_type"}:
+        raise InvalidForm("actor_token")
+    if form.keys() - _PARAMETERS:
+        raise InvalidForm("unknown_parameter")

@@ -1,0 +1,92 @@
+"""POST /v1/token: the exchange for pages and apps, in JSON."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from sso_box_api.api.credentials import BearerToken, one_token
+from sso_box_api.api.problems import request_id_of
+from sso_box_api.api.responses import PROBLEMS
+from sso_box_api.api.state import BadTokensDep, ExchangeDep
+from sso_box_api.exchange import ExchangeRequest
+
+router = APIRouter()
+
+Ascii = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
+
+
+class TokenRequest(BaseModel):
+    """What a page may ask; everything is optional and can only narrow."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id_token: Annotated[str, StringConstraints(min_length=1)] | None = Field(
+        default=None,
+        description="The ID token, where it is not sent as a Bearer token",
+    )
+    profile: Ascii | None = Field(
+        default=None, description="The name of a profile; the default one if left out"
+    )
+    scope: Annotated[list[Ascii], Field(min_length=1, max_length=32)] | None = Field(
+        default=None, description="Fewer scopes than the profile holds"
+    )
+    resource: Ascii | None = Field(
+        default=None, description="file:ID or folder:ID, to bind the token to it"
+    )
+
+
+class TokenResponse(BaseModel):
+    """A Box access token and exactly what it is good for."""
+
+    access_token: str
+    token_type: str
+    expires_in: int = Field(description="Seconds of life left at Box")
+    expires_at: datetime
+    scope: list[str]
+    resource: str | None
+    box_user_id: str
+
+
+@router.post(
+    "/v1/token",
+    operation_id="exchangeToken",
+    summary="Exchange an ID token for a Box token",
+    tags=["exchange"],
+    responses=PROBLEMS,
+)
+async def exchange_token(
+    request: Request,
+    bearer: BearerToken,
+    exchange: ExchangeDep,
+    bad_tokens: BadTokensDep,
+    body: Annotated[TokenRequest | None, Body()] = None,
+) -> TokenResponse:
+    asked = body or TokenRequest()
+    address = client_address(request)
+    async with bad_tokens.counting(address):
+        vended = await exchange.exchange(
+            ExchangeRequest(
+                unverified_token=one_token(bearer, asked.id_token),
+                profile=asked.profile,
+                scopes=asked.scope,
+                resource=asked.resource,
+                request_id=request_id_of(request),
+                client_address=address,
+            )
+        )
+    return TokenResponse(
+        access_token=vended.access_token,
+        token_type="bearer",  # noqa: S106 - the type's name, RFC 6750
+        expires_in=vended.expires_in,
+        expires_at=vended.expires_at,
+        scope=list(vended.scopes),
+        resource=vended.resource,
+        box_user_id=vended.box_user_id,
+    )
+
+
+def client_address(request: Request) -> str:
+    """Return the peer's address; the server has put in a trusted proxy's word."""
+    return request.client.host if request.client else ""

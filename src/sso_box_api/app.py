@@ -1,0 +1,204 @@
+"""Build the service: the only place that makes clients, engine, handlers and CORS."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import httpx
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from sso_box_api import accounts, vending
+from sso_box_api.api import config, health, me, oauth, problems, token
+from sso_box_api.api.limits import BadTokenLimit
+from sso_box_api.api.middleware import RequestShell
+from sso_box_api.api.responses import OAuthError, Problem
+from sso_box_api.api.state import State
+from sso_box_api.audit import configure_logging
+from sso_box_api.binding import Binder
+from sso_box_api.box import Box, BoxCredentials, load_credentials, open_transport
+from sso_box_api.db import Database
+from sso_box_api.errors import ConfigurationError
+from sso_box_api.exchange import Exchange
+from sso_box_api.identity import IdentityVerifier
+from sso_box_api.lifecycle import Lifecycle
+from sso_box_api.settings import Settings, load_settings
+from sso_box_api.vending import LedgerKeys, Profiles
+
+Mounts = Mapping[str, httpx.AsyncBaseTransport]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything the service is made of, for the app and the command line alike."""
+
+    settings: Settings
+    credentials: BoxCredentials
+    database: Database
+    box: Box
+    verifier: IdentityVerifier
+    profiles: Profiles
+    keys: LedgerKeys
+
+    @property
+    def box_app(self) -> tuple[str, str]:
+        return self.credentials.client_id, self.credentials.enterprise_id
+
+    def lifecycle(self) -> Lifecycle:
+        return Lifecycle(
+            self.database,
+            self.box,
+            self.keys,
+            realm=self.settings.realm,
+            box_app=self.box_app,
+        )
+
+    async def require_consistent_rows(self) -> None:
+        """Refuse to start on a database that this configuration would damage.
+
+        Raises ``ConfigurationError`` or ``DatabaseUnavailable``.
+        """
+        await self.database.require_current_schema()
+        namespaces = {p.id: p.frozen_namespace for p in self.settings.providers}
+        async with self.database.transaction() as session:
+            problems = list(
+                await accounts.mismatches(
+                    session,
+                    realm=self.settings.realm,
+                    namespaces=namespaces,
+                    box_app=self.box_app,
+                )
+            )
+            if await vending.unknown_keys(session, self.keys):
+                problems.append(
+                    "SSO_BOX_SECRET_KEYS: live tokens are stored under a key that is"
+                    " missing; put the former key back after the new one"
+                )
+        if problems:
+            raise ConfigurationError(problems)
+
+
+@asynccontextmanager
+async def open_parts(
+    settings: Settings,
+    *,
+    mounts: Mounts | None = None,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Parts]:
+    """Build the parts and close them again. ``mounts`` replaces the network by host."""
+    credentials = load_credentials(settings.box)
+    profiles = Profiles.from_settings(settings)
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(
+                transport=open_transport(settings.box),
+                mounts=dict(mounts or {}),
+                # Our own time limits stand round each call; see box.transport.
+                timeout=None,  # noqa: S113 - see above
+                trust_env=False,
+                follow_redirects=False,
+            )
+        )
+        database = Database(settings)
+        stack.push_async_callback(database.close)
+        verifier = IdentityVerifier(settings.providers, http, clock=clock)
+        stack.push_async_callback(verifier.close)
+        yield Parts(
+            settings=settings,
+            credentials=credentials,
+            database=database,
+            box=Box(credentials, settings.box, http, clock=clock),
+            verifier=verifier,
+            profiles=profiles,
+            keys=LedgerKeys(settings.secret_keys),
+        )
+
+
+def create_app(
+    settings: Settings,
+    *,
+    mounts: Mounts | None = None,
+    clock: Callable[[], float] = time.time,
+) -> FastAPI:
+    """Build the ASGI application. Nothing is opened before its lifespan starts."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with open_parts(settings, mounts=mounts, clock=clock) as parts:
+            await parts.require_consistent_rows()
+            binder = Binder(
+                parts.database,
+                parts.box,
+                settings.claim,
+                realm=settings.realm,
+                box_app=parts.box_app,
+            )
+            try:
+                yield _state(parts, binder)
+            finally:
+                await binder.close()
+
+    app = FastAPI(
+        title="sso-box-api",
+        version=version("sso-box-api"),
+        summary="Exchange a company's SSO ID token for narrow, short-lived Box access.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=list(settings.cors_origins),
+                allow_methods=["GET", "POST", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+                expose_headers=["WWW-Authenticate", "Retry-After", "X-Request-ID"],
+                max_age=600,
+            ),
+            Middleware(RequestShell),
+        ],
+    )
+    problems.install(app)
+    for module in (token, oauth, me, config, health):
+        app.include_router(module.router)
+    _declare_error_models(app)
+    return app
+
+
+def serve_app() -> FastAPI:
+    """Build the app from the environment: what each worker of ``serve`` runs."""
+    configure_logging()
+    return create_app(load_settings())
+
+
+def _state(parts: Parts, binder: Binder) -> State:
+    settings = parts.settings
+    return State(
+        settings=settings,
+        exchange=Exchange(
+            verifier=parts.verifier,
+            profiles=parts.profiles,
+            database=parts.database,
+            binder=binder,
+            box=parts.box,
+            keys=parts.keys,
+            rules=settings.vending,
+        ),
+        verifier=parts.verifier,
+        profiles=parts.profiles,
+        database=parts.database,
+        box=parts.box,
+        bad_tokens=BadTokenLimit(settings.limits.bad_tokens_per_minute),
+    )
+
+
+def _declare_error_models(app: FastAPI) -> None:
+    """Add the error bodies to the document: no route returns them as its model."""
+    document = app.openapi()
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for model in (Problem, OAuthError):
+        schemas[model.__name__] = model.model_json_schema()
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)

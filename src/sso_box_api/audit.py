@@ -1,0 +1,82 @@
+"""The audit trail: one JSON event per exchange, on standard output.
+
+An event is filled as the exchange goes and written whatever its outcome. Tokens appear
+as SHA-256 only; nothing an attacker can set freely appears unbounded.
+"""
+
+import json
+import logging
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+from typing_extensions import override
+
+_audit = logging.getLogger("sso_box_api.audit")
+
+# Libraries whose messages may quote URLs, headers or statement parameters.
+_QUIET = ("aiohttp", "asyncio", "asyncpg", "httpcore", "httpx", "sqlalchemy")
+
+
+@dataclass(slots=True)
+class ExchangeEvent:
+    """Who asked for what, what came of it, and for how long it was worked on."""
+
+    door: str
+    request_id: str
+    client_address: str
+    outcome: str = "failed"
+    code: str | None = None
+    reason: str | None = None
+    provider: str | None = None
+    namespace: str | None = None
+    subject: str | None = None
+    client_id: str | None = None
+    id_token_sha256: str | None = None
+    profile: str | None = None
+    scopes: tuple[str, ...] = ()
+    resource: str | None = None
+    account_id: str | None = None
+    box_user_id: str | None = None
+    first_login: bool = False
+    vend_id: str | None = None
+    vend: str | None = None
+    started: float = field(default_factory=time.perf_counter, repr=False)
+
+    def write(self) -> None:
+        event = asdict(self)
+        started = event.pop("started")
+        event["duration_ms"] = round((time.perf_counter() - started) * 1000, 1)
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        filled = {key: value for key, value in event.items() if value is not None}
+        _audit.info("%s", json.dumps({"event": "exchange", "at": at, **filled}))
+
+
+class _JsonLines(logging.Formatter):
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def configure_logging() -> None:
+    """Send the log to standard error as JSON lines, audit events to standard output."""
+    log = logging.StreamHandler(sys.stderr)
+    log.setFormatter(_JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [log]
+    root.setLevel(logging.INFO)
+    events = logging.StreamHandler(sys.stdout)
+    events.setFormatter(logging.Formatter("%(message)s"))
+    _audit.handlers[:] = [events]
+    _audit.propagate = False
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

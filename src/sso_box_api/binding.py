@@ -1,0 +1,250 @@
+"""Find or create exactly one Box user: the claim protocol's side at Box.
+
+``accounts.claim`` holds the database steps; here stand the calls to Box between them.
+At most one Box user is ever bound to an identity, and none is left over unreported:
+
+- who wins the claim looks first, and adopts what it finds;
+- before the POST leaves, that fact is committed; whoever finds it without a Box user
+  only looks, until the POST has either shown its user or can no longer do so;
+- binding is set-once; who made a user and lost deletes that one user, or reports it.
+
+No transaction is open across a call. See docs/claim-protocol.md for the states.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from math import ceil
+
+from sso_box_api import accounts
+from sso_box_api.accounts import Account, Person, Won
+from sso_box_api.box import Box, BoxUser, ConflictAtBox, OutcomeUnknown
+from sso_box_api.db import Database
+from sso_box_api.errors import (
+    BoxRefused,
+    BoxUnavailable,
+    BoxUserConflict,
+    ProvisioningInProgress,
+    SsoBoxError,
+)
+from sso_box_api.settings import ClaimSettings
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """The claim this process holds, until PostgreSQL's clock or a later fence says no."""
+
+    account: Account
+    fence: int
+
+
+class Binder:
+    """First logins of this process, one flight per identity, shared by its callers."""
+
+    def __init__(
+        self,
+        database: Database,
+        box: Box,
+        times: ClaimSettings,
+        *,
+        realm: str,
+        box_app: tuple[str, str],
+    ) -> None:
+        self._database = database
+        self._box = box
+        self._times = times
+        self._realm = realm
+        self._box_app = box_app
+        self._flights: dict[tuple[str, str], asyncio.Task[Account]] = {}
+
+    async def bind(self, person: Person, signed_in_at: int) -> Account:
+        """Return the account with its Box user, making both on a first login.
+
+        The work goes on when the caller leaves or has waited long enough: an
+        abandoned creation would have to be settled by the next login.
+        Raises what the account's gate raises, ``ProvisioningInProgress``,
+        ``BoxUserConflict``, ``BoxRefused``, ``BoxUnavailable``.
+        """
+        key = (person.namespace, person.subject)
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.create_task(self._fly(person))
+            self._flights[key] = flight
+            flight.add_done_callback(lambda task: self._landed(key, task))
+        try:
+            async with asyncio.timeout(self._times.caller_wait_s):
+                account = await asyncio.shield(flight)
+        except TimeoutError:
+            raise ProvisioningInProgress("caller_wait", retry_after=2) from None
+        account.check_gate(signed_in_at)
+        return account
+
+    async def close(self) -> None:
+        """Wait for the flights that are under way; each has its own deadline."""
+        if self._flights:
+            await asyncio.wait(self._flights.values())
+
+    def _landed(self, key: tuple[str, str], task: asyncio.Task[Account]) -> None:
+        del self._flights[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("first login failed: %s", type(error).__name__)
+
+    async def _fly(self, person: Person) -> Account:
+        try:
+            async with asyncio.timeout(self._times.flight_deadline_s):
+                while True:
+                    account = await self._attempt(person)
+                    if account is not None:
+                        return account
+        except TimeoutError:
+            raise ProvisioningInProgress("flight_deadline") from None
+
+    async def _attempt(self, person: Person) -> Account | None:
+        """Take one turn at the claim; None to come again."""
+        async with self._database.transaction() as session:
+            claim = await accounts.claim(
+                session,
+                person,
+                realm=self._realm,
+                box_app=self._box_app,
+                lease_s=self._times.lease_s,
+            )
+        match claim:
+            case accounts.Bound(account=account):
+                return account
+            case accounts.RefusedEarlier(refusal=refusal, seconds=seconds):
+                raise BoxRefused(
+                    f"remembered: {refusal}", retry_after=max(1, ceil(seconds))
+                )
+            case accounts.Held(seconds=seconds):
+                await asyncio.sleep(min(seconds, self._times.lookup_interval_s))
+                return None
+            case accounts.Won(account=account, fence=fence):
+                return await self._provision(person, _Lease(account, fence), claim)
+
+    async def _provision(
+        self, person: Person, lease: _Lease, won: Won
+    ) -> Account | None:
+        try:
+            account = await self._look_up(lease)
+            if account is None and won.sent_ago_s is not None:
+                account = await self._settle(lease, won.sent_ago_s)
+            return account or await self._create(person, lease)
+        except SsoBoxError as error:
+            await self._release(lease, error)
+            raise
+
+    async def _look_up(self, lease: _Lease) -> Account | None:
+        """Adopt the user that Box already holds under our external id, if any."""
+        ext_id = lease.account.external_app_user_id
+        found = await self._box.find_app_users(ext_id)
+        if not found:
+            return None
+        first, *others = found
+        if not first.is_platform_access_only:
+            raise BoxUserConflict("adoption: not an app user")
+        account = await self._record(lease.account, first)
+        async with self._database.transaction() as session:
+            for other in others:
+                if other.id != account.box_user_id:
+                    await accounts.report_orphan(
+                        session, account.id, other.id, "duplicate found by look-up"
+                    )
+        return account
+
+    async def _settle(self, lease: _Lease, sent_ago_s: float) -> Account | None:
+        """Look until an earlier POST must have shown its user, then give up on it."""
+        settled_after = self._times.post_timeout_s + self._times.lookup_settle_s
+        loop = asyncio.get_running_loop()
+        settled_at = loop.time() + settled_after - sent_ago_s
+        while loop.time() < settled_at:
+            remaining = settled_at - loop.time()
+            await asyncio.sleep(min(self._times.lookup_interval_s, remaining))
+            if (account := await self._look_up(lease)) is not None:
+                return account
+            if not await self._renew(lease):
+                raise ProvisioningInProgress("claim_lost")
+        return None
+
+    async def _create(self, person: Person, lease: _Lease) -> Account | None:
+        """POST once; settle by looking when the outcome is not known."""
+        loop = asyncio.get_running_loop()
+        marked_at = loop.time()
+        async with self._database.transaction() as session:
+            ours = await accounts.mark_create_sent(
+                session, lease.account.id, lease.fence, lease_s=self._times.lease_s
+            )
+        if not ours:
+            return None
+        lease_left = marked_at + self._times.lease_s - loop.time()
+        if lease_left <= self._times.post_timeout_s:
+            await self._release(lease, nothing_sent=True)
+            return None
+        try:
+            user = await self._box.create_app_user(
+                person.name or person.email or person.subject,
+                lease.account.external_app_user_id,
+                timeout_s=self._times.post_timeout_s,
+            )
+        except (OutcomeUnknown, ConflictAtBox):
+            account = await self._settle(lease, 0.0)
+            if account is None:
+                await self._release(lease, nothing_sent=True)
+            return account
+        except (BoxRefused, BoxUnavailable) as error:
+            await self._release(lease, error, nothing_sent=True)
+            raise
+        return await self._record(lease.account, user, ours=True)
+
+    async def _record(
+        self, account: Account, user: BoxUser, *, ours: bool = False
+    ) -> Account:
+        """Bind ``user``, or yield to who bound first. ``ours``: we just made it."""
+        inactive = user.status == "inactive"
+        async with self._database.transaction() as session:
+            bound = await accounts.record(session, account, user.id, inactive=inactive)
+        if bound is None:
+            raise BoxUserConflict("bound to another account")
+        if ours and bound.box_user_id != user.id:
+            await self._discard(account, user)
+        return bound
+
+    async def _discard(self, account: Account, user: BoxUser) -> None:
+        """Delete the one user this process made in vain; keep it on the list if not."""
+        async with self._database.transaction() as session:
+            reason = "made by a process that lost its claim"
+            await accounts.report_orphan(session, account.id, user.id, reason)
+        try:
+            await self._box.delete_user(user.id)
+        except SsoBoxError as error:
+            _log.warning("orphan %s stays at Box: %s", user.id, error.reason)
+            return
+        async with self._database.transaction() as session:
+            await accounts.resolve_orphan(session, user.id)
+
+    async def _renew(self, lease: _Lease) -> bool:
+        async with self._database.transaction() as session:
+            return await accounts.renew(
+                session, lease.account.id, lease.fence, lease_s=self._times.lease_s
+            )
+
+    async def _release(
+        self,
+        lease: _Lease,
+        error: SsoBoxError | None = None,
+        *,
+        nothing_sent: bool = False,
+    ) -> None:
+        """Give the claim up; does nothing once it is given up or taken over."""
+        refusal = error.reason if isinstance(error, BoxRefused) else None
+        async with self._database.transaction() as session:
+            await accounts.release(
+                session,
+                lease.account.id,
+                lease.fence,
+                nothing_sent=nothing_sent,
+                refusal=refusal,
+                refusal_memory_s=self._times.refusal_memory_s,
+            )

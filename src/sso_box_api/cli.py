@@ -1,0 +1,330 @@
+"""The command line: serve, database, doctor, keys, accounts.
+
+Exit codes: 0 done, 1 a check failed or something is not reachable, 2 wrong usage or
+configuration, 3 a lock left tokens that Box has not killed yet.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import click
+import uvicorn
+from cryptography.fernet import Fernet
+
+from sso_box_api import accounts, db, doctor
+from sso_box_api.accounts import Candidate, Person
+from sso_box_api.app import Parts, open_parts
+from sso_box_api.errors import ConfigurationError, SsoBoxError
+from sso_box_api.lifecycle import LockReport
+from sso_box_api.settings import DatabaseSettings, load_settings
+
+_FAILED, _MISCONFIGURED, _PENDING = 1, 2, 3
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _explained(command: Callable[P, T]) -> Callable[P, T]:
+    """Turn our errors into a line each and an exit code, never a traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except ConfigurationError as error:
+            for problem in error.problems:
+                print(problem, file=sys.stderr)
+            sys.exit(_MISCONFIGURED)
+        except SsoBoxError as error:
+            print(f"{error.code}: {error.detail} {error.reason}", file=sys.stderr)
+            sys.exit(_FAILED)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Exchange a company's SSO ID token for narrow, short-lived Box access."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8000, show_default=True)
+@click.option("--workers", default=1, show_default=True)
+@_explained
+def serve(host: str, port: int, workers: int) -> None:
+    """Run the service; refuses to start on a configuration that cannot work."""
+    settings = load_settings()
+    asyncio.run(_check_start())
+    uvicorn.run(
+        "sso_box_api.app:serve_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        # Only a named proxy's word on the client address is believed.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies) or None,
+    )
+
+
+async def _check_start() -> None:
+    async with open_parts(load_settings()) as parts:
+        await parts.require_consistent_rows()
+
+
+@main.group("db")
+def db_group() -> None:
+    """The database's schema."""
+
+
+@db_group.command()
+@_explained
+def upgrade() -> None:
+    """Apply every migration; needs SSO_BOX_DATABASE_URL only."""
+    db.upgrade(load_settings(DatabaseSettings))
+    print(f"the database is at migration {db.head_revision()}")
+
+
+@db_group.command()
+@_explained
+def check() -> None:
+    """Exit 0 if the schema is the one this version needs."""
+
+    async def run() -> None:
+        database = db.Database(load_settings(DatabaseSettings))
+        try:
+            await database.require_current_schema()
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+    print(f"the database is at migration {db.head_revision()}")
+
+
+@main.group("keys")
+def keys_group() -> None:
+    """The keys that encrypt tokens at rest."""
+
+
+@keys_group.command()
+def generate() -> None:
+    """Print a new key for SSO_BOX_SECRET_KEYS; put it before the present ones."""
+    print(Fernet.generate_key().decode())
+
+
+@main.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor_command(*, as_json: bool) -> None:
+    """Say what is wrong between here, the database, the providers and Box."""
+    findings = _examine()
+    if as_json:
+        found = [
+            {"check": f.check, "ok": f.ok, "problem": f.problem, "note": f.note}
+            for f in findings
+        ]
+        print(json.dumps({"ok": all(f.ok for f in findings), "findings": found}))
+    else:
+        for finding in findings:
+            mark, text = (
+                ("ok  ", finding.note) if finding.ok else ("FAIL", finding.problem)
+            )
+            print(f"{mark} {finding.check}: {text}")
+    sys.exit(0 if all(f.ok for f in findings) else _FAILED)
+
+
+def _examine() -> list[doctor.Finding]:
+    async def run() -> list[doctor.Finding]:
+        async with open_parts(load_settings()) as parts:
+            checks = doctor.examine(
+                database=parts.database,
+                consistent_rows=parts.require_consistent_rows(),
+                verifier=parts.verifier,
+                provider_ids=tuple(p.id for p in parts.settings.providers),
+                box=parts.box,
+            )
+            return [finding async for finding in checks]
+
+    try:
+        return [doctor.Finding("settings", note="complete"), *asyncio.run(run())]
+    except ConfigurationError as error:
+        return [doctor.Finding("settings", problem) for problem in error.problems]
+
+
+@main.group("account")
+def account_group() -> None:
+    """Look at accounts and switch them off and on."""
+
+
+def _selectors(command: Callable[..., None]) -> Callable[..., None]:
+    for decorate in (
+        click.argument("subject", required=False),
+        click.argument("issuer", required=False),
+        click.option("--provider", help="A configured provider's id, with --subject."),
+        click.option("--subject", "subject_option", help="The sub at that provider."),
+        click.option("--box-user", help="A Box user id."),
+        click.option("--account", "account_id", type=click.UUID, help="An account id."),
+        click.option("--email", help="Shows candidates; never acts on several."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+    ):
+        command = decorate(command)
+    return command
+
+
+@account_group.command()
+@_selectors
+@_explained
+def show(*, as_json: bool, **selector: Any) -> None:
+    """Show an account."""
+    candidates = _run(lambda parts: _select(parts, selector))
+    if not candidates:
+        _fail("no such account")
+    if as_json:
+        print(json.dumps({"accounts": [_describe(c) for c in candidates]}))
+        return
+    for candidate in candidates:
+        for key, value in _describe(candidate).items():
+            print(f"{key}: {value if value is not None else '-'}")
+
+
+@account_group.command()
+@_selectors
+@click.option("--reason", default="locked on the command line", show_default=True)
+@_explained
+def lock(*, as_json: bool, reason: str, **selector: Any) -> None:
+    """Lock an account and kill every token handed out; exit 3 while any is pending.
+
+    A person who never signed in can be locked by ISSUER and SUBJECT.
+    """
+
+    async def run(parts: Parts) -> LockReport:
+        candidate = await _the_one(parts, selector, ensure=True)
+        return await parts.lifecycle().lock(candidate, reason)
+
+    report = _run(run)
+    latest = report.latest_expiry.isoformat() if report.latest_expiry else None
+    counts = {
+        "revoked": report.revoked,
+        "pending": report.pending,
+        "latest_expiry": latest,
+    }
+    if as_json:
+        print(json.dumps({"state": report.account.state, **counts}))
+    else:
+        print(f"locked; {report.revoked} revoked, {report.pending} pending at Box")
+        if latest:
+            print(f"the last pending token expires by itself at {latest}")
+    sys.exit(_PENDING if report.pending else 0)
+
+
+@account_group.command()
+@_selectors
+@_explained
+def unlock(*, as_json: bool, **selector: Any) -> None:
+    """Let a locked account in again; its old tokens stay dead."""
+
+    async def run(parts: Parts) -> accounts.Account:
+        candidate = await _the_one(parts, selector)
+        return await parts.lifecycle().unlock(candidate)
+
+    account = _run(run)
+    print(json.dumps({"state": account.state}) if as_json else account.state)
+
+
+async def _the_one(
+    parts: Parts, selector: dict[str, Any], *, ensure: bool = False
+) -> Candidate:
+    candidates = await _select(parts, selector)
+    if not candidates and ensure and (person := _person(parts, selector)) is not None:
+        await parts.lifecycle().ensure(person)
+        candidates = await _select(parts, selector)
+    if not candidates:
+        _fail("no such account")
+    if selector["email"] or len(candidates) > 1:
+        # An address is no proof of who is meant, even if only one account bears it.
+        listed = "\n".join(json.dumps(_describe(c)) for c in candidates)
+        _fail(f"choose one by --account:\n{listed}")
+    return candidates[0]
+
+
+async def _select(parts: Parts, selector: dict[str, Any]) -> list[Candidate]:
+    person = _person(parts, selector)
+    given = [
+        person is not None,
+        bool(selector["box_user"]),
+        selector["account_id"] is not None,
+        bool(selector["email"]),
+    ]
+    if sum(given) != 1:
+        message = (
+            "give ISSUER SUBJECT, --provider with --subject, --box-user, --account or"
+            " --email, and only one of them"
+        )
+        raise click.UsageError(message)
+    async with parts.database.transaction() as session:
+        return await accounts.select(
+            session,
+            namespace=person.namespace if person else None,
+            subject=person.subject if person else None,
+            box_user_id=selector["box_user"],
+            account_id=selector["account_id"],
+            email=selector["email"],
+        )
+
+
+def _person(parts: Parts, selector: dict[str, Any]) -> Person | None:
+    """Name a person by any issuer of a provider, or by the provider's id."""
+    issuer, subject = selector["issuer"], selector["subject"]
+    wanted, subject_option = selector["provider"], selector["subject_option"]
+    if issuer and subject and not wanted and not subject_option:
+        provider = parts.verifier.provider_of(issuer)
+        if provider is None:
+            _fail("no configured provider has this issuer")
+        return Person(provider.id, provider.frozen_namespace, subject)
+    if wanted and subject_option and not issuer:
+        for provider in parts.settings.providers:
+            if provider.id == wanted:
+                return Person(provider.id, provider.frozen_namespace, subject_option)
+        _fail("no configured provider has this id")
+    if issuer or subject or wanted or subject_option:
+        message = "ISSUER goes with SUBJECT, and --provider with --subject"
+        raise click.UsageError(message)
+    return None
+
+
+def _describe(candidate: Candidate) -> dict[str, str | None]:
+    account = candidate.account
+    return {
+        "account": str(account.id),
+        "provider": candidate.provider,
+        "namespace": candidate.namespace,
+        "subject": candidate.subject,
+        "name": candidate.name,
+        "email": candidate.email,
+        "state": account.state,
+        "kind": account.kind,
+        "box_user_id": account.box_user_id,
+        "external_app_user_id": account.external_app_user_id,
+        "lock_reason": account.lock_reason,
+    }
+
+
+def _run(command: Callable[[Parts], Coroutine[Any, Any, T]]) -> T:
+    async def run() -> T:
+        async with open_parts(load_settings()) as parts:
+            await parts.require_consistent_rows()
+            return await command(parts)
+
+    return asyncio.run(run())
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(_FAILED)

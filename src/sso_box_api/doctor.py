@@ -1,0 +1,87 @@
+"""What is wrong between here and the third parties, one line each.
+
+Changes nothing anywhere. A line says what was tried, what came of it, and which
+setting or switch to turn.
+"""
+
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import dataclass
+
+from sso_box_api.box import Box
+from sso_box_api.db import Database
+from sso_box_api.errors import BoxRefused, ConfigurationError, SsoBoxError
+from sso_box_api.identity import IdentityVerifier
+
+_SKEW_WORTH_SAYING_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: ``problem`` is None where it passed."""
+
+    check: str
+    problem: str | None = None
+    note: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.problem is None
+
+
+async def examine(
+    *,
+    database: Database,
+    consistent_rows: Awaitable[None],
+    verifier: IdentityVerifier,
+    provider_ids: tuple[str, ...],
+    box: Box,
+) -> AsyncIterator[Finding]:
+    """Run every check, each to its end whatever the others found."""
+    yield await _database(database, consistent_rows)
+    for provider_id in provider_ids:
+        yield await _provider(verifier, provider_id)
+    yield await _box(box)
+
+
+async def _database(database: Database, consistent_rows: Awaitable[None]) -> Finding:
+    try:
+        await consistent_rows
+    except ConfigurationError as error:
+        return Finding("database", "; ".join(error.problems))
+    except SsoBoxError as error:
+        problem = (
+            f"cannot be reached ({error.reason}); check SSO_BOX_DATABASE_URL and that"
+            " PostgreSQL runs"
+        )
+        return Finding("database", problem)
+    return Finding("database", note=f"at migration {await database.schema_revision()}")
+
+
+async def _provider(verifier: IdentityVerifier, provider_id: str) -> Finding:
+    check = f"provider {provider_id}"
+    report = await verifier.probe(provider_id)
+    if not report.ok:
+        return Finding(check, report.problem)
+    note = f"{report.keys} usable key{'' if report.keys == 1 else 's'}"
+    skew = report.clock_skew_s
+    if skew is not None and abs(skew) > _SKEW_WORTH_SAYING_S:
+        problem = (
+            f"its clock is {skew:+.0f} s from ours; synchronise this machine's clock"
+        )
+        return Finding(check, problem, note)
+    return Finding(check, note=note)
+
+
+async def _box(box: Box) -> Finding:
+    try:
+        await box.service_token()
+    except BoxRefused as error:
+        hint = getattr(error, "hint", None) or error.detail
+        return Finding("box", f"Box refused a service token ({error.reason}); {hint}")
+    except SsoBoxError as error:
+        problem = (
+            f"Box cannot be reached ({error.reason}); check SSO_BOX_BOX__API_URL and"
+            " that this machine may reach it"
+        )
+        return Finding("box", problem)
+    return Finding("box", note="issued a service token")

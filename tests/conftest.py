@@ -1,0 +1,142 @@
+"""The stack that the tests run on: a real PostgreSQL, the Box emulator, the local IdP.
+
+Our own code is never replaced. Hosts are: either mounted in process, for logic, or
+served over loopback TCP, for faults, races and several processes.
+"""
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+from starlette.applications import Starlette
+
+from sso_box_api import db
+from sso_box_api.settings import DatabaseSettings, Settings
+from sso_box_devkit.box import Enterprise, create_box_emulator
+from sso_box_devkit.box.settings import Settings as EmulatorSettings
+from sso_box_devkit.idp import create_idp
+from tests.support.api import BOX_URL, ISSUER, Api, Control
+from tests.support.postgres import clone_database, drop_database, start_test_postgres
+
+_TEMPLATE = "template_migrated"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """No setting of the developer's shell reaches the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("SSO_BOX_"):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres_url(_clean_environment: None) -> Iterator[str]:
+    """A server with one migrated template database, which nobody connects to."""
+    with start_test_postgres() as server:
+        template = server.url.rsplit("/", 1)[0] + f"/{_TEMPLATE}"
+        asyncio.run(clone_database(server.url, "template0", _TEMPLATE))
+        db.upgrade(DatabaseSettings(database_url=SecretStr(template)))
+        yield server.url
+
+
+@pytest.fixture
+async def database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A migrated, empty database for one test, that may commit."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    yield await clone_database(postgres_url, _TEMPLATE, name)
+    await drop_database(postgres_url, name)
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Starlette:
+    return create_box_emulator()
+
+
+@pytest.fixture
+def enterprise(emulator: Starlette) -> Enterprise:
+    """The emulator's first enterprise, empty and with every switch as it should be."""
+    enterprise: Enterprise = emulator.state.world.default
+    enterprise.reset()
+    enterprise.settings = EmulatorSettings()
+    return enterprise
+
+
+@pytest.fixture
+def box(emulator: Starlette, enterprise: Enterprise) -> Control:
+    """The emulator's control routes."""
+    del enterprise
+    return Control(httpx.ASGITransport(emulator), BOX_URL)
+
+
+@pytest.fixture(scope="session")
+def idp_app() -> Starlette:
+    return create_idp(ISSUER)
+
+
+@pytest.fixture
+def settings_values(database_url: str, enterprise: Enterprise) -> dict[str, Any]:
+    """The settings of the mounted stack; a test changes what it is about."""
+    return {
+        "database_url": database_url,
+        "secret_keys": Fernet.generate_key().decode(),
+        "box": {"config": json.dumps(enterprise.config())},
+        "providers": [
+            {
+                "id": "main",
+                "kind": "generic",
+                "issuer": ISSUER,
+                "client_ids": ["demo-spa", "demo-mobile"],
+            }
+        ],
+        "claim": {
+            "lease_s": 1.0,
+            "post_timeout_s": 0.8,
+            "lookup_settle_s": 0.5,
+            "lookup_interval_s": 0.05,
+            "caller_wait_s": 8.0,
+            "refusal_memory_s": 5.0,
+        },
+    }
+
+
+@pytest.fixture
+def settings(settings_values: dict[str, Any]) -> Settings:
+    return Settings.model_validate(settings_values)
+
+
+@pytest.fixture
+async def api(
+    settings: Settings, emulator: Starlette, idp_app: Starlette
+) -> AsyncIterator[Api]:
+    """The service, talking to the mounted emulator and IdP."""
+    async with Api.start(settings, emulator, idp_app) as api:
+        yield api
+
+
+@pytest.fixture
+def audit_log() -> Iterator[list[dict[str, Any]]]:
+    """The audit events of a test, as they would be printed."""
+    events: list[dict[str, Any]] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            events.append(json.loads(record.getMessage()))
+
+    logger = logging.getLogger("sso_box_api.audit")
+    handler, level = Collect(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield events
+    logger.removeHandler(handler)
+    logger.setLevel(level)

@@ -1,0 +1,360 @@
+"""The claim protocol against PostgreSQL and the emulator: one Box user per identity.
+
+Several binders on one database stand for several processes: they share no memory, so
+only the rows decide between them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from starlette.applications import Starlette
+
+from sso_box_api.accounts import Account, Person, external_id
+from sso_box_api.app import Parts, open_parts
+from sso_box_api.binding import Binder
+from sso_box_api.errors import (
+    AccountLocked,
+    BoxRefused,
+    BoxUnavailable,
+    BoxUserConflict,
+    ProvisioningInProgress,
+    SsoBoxError,
+)
+from sso_box_api.settings import Settings
+from sso_box_devkit.box import Enterprise
+from tests.support.api import Control
+from tests.support.servers import serve_in_thread
+
+ADA = Person("main", "https://idp.example", "ada", "Ada Lovelace", "ada@example.com")
+NOW = 1_900_000_000
+
+
+@pytest.fixture(scope="session")
+def emulator_url(emulator: Starlette) -> Iterator[str]:
+    """The emulator over TCP: the production transport, with faults that ASGI hides."""
+    with serve_in_thread(emulator) as url:
+        yield url
+
+
+@pytest.fixture
+def settings(settings_values: dict[str, Any], emulator_url: str) -> Settings:
+    box = {"api_url": emulator_url, "call_timeout_s": 2.0, "deadline_s": 2.0}
+    settings_values["box"] |= box
+    return Settings.model_validate(settings_values | {"allow_loopback_http": True})
+
+
+@pytest.fixture
+def box(emulator_url: str, enterprise: Enterprise) -> Control:
+    del enterprise
+    return Control(httpx.AsyncHTTPTransport(), emulator_url)
+
+
+@pytest.fixture
+async def parts(settings: Settings) -> AsyncIterator[Parts]:
+    async with open_parts(settings) as parts:
+        yield parts
+
+
+@pytest.fixture
+async def new_binder(settings: Settings) -> AsyncIterator[Callable[[], Any]]:
+    """Make binders with parts of their own, as a process would."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**times: float) -> Binder:
+            parts = await stack.enter_async_context(open_parts(settings))
+            binder = Binder(
+                parts.database,
+                parts.box,
+                settings.claim.model_copy(update=times),
+                realm=settings.realm,
+                box_app=parts.box_app,
+            )
+            stack.push_async_callback(binder.close)
+            return binder
+
+        yield make
+
+
+async def _rows(parts: Parts, query: str) -> list[Any]:
+    async with parts.database.transaction() as session:
+        connection = await session.connection()
+        return list((await connection.execute(text(query))).all())
+
+
+async def _run(parts: Parts, statement: str) -> None:
+    async with parts.database.transaction() as session:
+        connection = await session.connection()
+        await connection.execute(text(statement))
+
+
+async def _until(look: Callable[[], Awaitable[object]]) -> None:
+    for _ in range(500):
+        if await look():
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("this did not come about within ten seconds")
+
+
+async def _until_sent(parts: Parts) -> None:
+    query = "SELECT 1 FROM account WHERE create_sent_at IS NOT NULL"
+    await _until(lambda: _rows(parts, query))
+
+
+async def test_external_id_is_derived_from_length_prefixed_parts() -> None:
+    ids = {
+        external_id("", "a", "bc"),
+        external_id("", "ab", "c"),
+        external_id("a", "b", "c"),
+        external_id("", "", "abc"),
+    }
+    assert len(ids) == 4
+    assert external_id("", "a", "bc") == external_id("", "a", "bc")
+    assert all(i.startswith("sb1-") and len(i) == 36 for i in ids)
+
+
+@pytest.mark.parametrize("policy", ["allow", "conflict"])
+@pytest.mark.parametrize("lag", [0.0, 0.2])
+async def test_many_processes_and_callers_make_one_user(
+    new_binder: Any, box: Control, policy: str, lag: float
+) -> None:
+    await box.settings(duplicate_external_id=policy, lookup_lag_s=lag, latency_ms=20)
+    binders = [await new_binder() for _ in range(3)]
+    found: list[Account] = await asyncio.gather(
+        *(binder.bind(ADA, NOW) for binder in binders for _ in range(10))
+    )
+    [user] = await box.users()
+    assert {account.box_user_id for account in found} == {user["id"]}
+    assert len({account.id for account in found}) == 1
+
+
+async def test_lost_answer_of_the_creation_is_found_not_repeated(
+    new_binder: Any, box: Control
+) -> None:
+    """The POST did its work and the connection broke: look, never POST again."""
+    await box.settings(lookup_lag_s=0.3)
+    await box.fault("POST", "/2.0/users", after_commit=True, drop=True)
+    account = await (await new_binder()).bind(ADA, NOW)
+    [user] = await box.users()
+    assert account.box_user_id == user["id"]
+    calls = await box.requests()
+    assert calls.count("POST /2.0/users") == 1
+
+
+async def test_creation_that_box_lost_is_repeated_once_settled(
+    new_binder: Any, box: Control
+) -> None:
+    await box.fault("POST", "/2.0/users", drop=True)
+    account = await (await new_binder()).bind(ADA, NOW)
+    [user] = await box.users()
+    assert account.box_user_id == user["id"]
+    calls = await box.requests()
+    first, second = [i for i, c in enumerate(calls) if c == "POST /2.0/users"]
+    assert calls[first + 1 : second].count("GET /2.0/users") >= 5
+
+
+async def test_crash_after_the_post_is_adopted_by_another_process(
+    new_binder: Any, parts: Parts, box: Control
+) -> None:
+    """A dead holder left its mark and a user that the look-up does not show yet."""
+    binder = await new_binder()
+    await box.settings(lookup_lag_s=0.6)
+    flight = asyncio.create_task(binder.bind(ADA, NOW))
+    await box.fault("POST", "/2.0/users", after_commit=True, delay_ms=3000)
+    await _until(box.users)
+    for task in list(binder._flights.values()):
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flight
+    account = await (await new_binder()).bind(ADA, NOW)
+    [user] = await box.users()
+    assert account.box_user_id == user["id"]
+    assert await _rows(parts, "SELECT 1 FROM box_orphan") == []
+
+
+async def test_a_slow_winner_that_was_overtaken_deletes_its_own_user(
+    new_binder: Any, parts: Parts, box: Control
+) -> None:
+    """The POST is held up beyond every time limit and still creates a second user."""
+    binder = await new_binder(post_timeout_s=30.0, lease_s=31.0)
+    other = await new_binder(post_timeout_s=0.1, lookup_settle_s=0.1)
+    await box.fault("POST", "/2.0/users", delay_ms=2500)
+    slow = asyncio.create_task(binder.bind(ADA, NOW))
+    await _until_sent(parts)
+    # The lease is taken away as if its holder had been stopped for that long.
+    await _run(parts, "UPDATE account SET claim_until = now()")
+    fast = await other.bind(ADA, NOW)
+    bound = await slow
+    assert bound.box_user_id == fast.box_user_id
+    assert [u["id"] for u in await box.users()] == [fast.box_user_id]
+    [(resolved,)] = await _rows(parts, "SELECT resolved_at IS NOT NULL FROM box_orphan")
+    assert resolved is True
+
+
+async def test_an_orphan_that_cannot_be_deleted_stays_on_the_list(
+    new_binder: Any, parts: Parts, box: Control
+) -> None:
+    binder = await new_binder(post_timeout_s=30.0, lease_s=31.0)
+    other = await new_binder(post_timeout_s=0.1, lookup_settle_s=0.1)
+    await box.fault("POST", "/2.0/users", delay_ms=1500)
+    await box.fault("DELETE", "/2.0/users/*", status=403, times=10)
+    slow = asyncio.create_task(binder.bind(ADA, NOW))
+    await _until_sent(parts)
+    await _run(parts, "UPDATE account SET claim_until = now()")
+    fast = await other.bind(ADA, NOW)
+    assert (await slow).box_user_id == fast.box_user_id
+    assert len(await box.users()) == 2
+    [(orphan, resolved)] = await _rows(
+        parts, "SELECT box_user_id, resolved_at FROM box_orphan"
+    )
+    assert orphan != fast.box_user_id
+    assert resolved is None
+
+
+async def test_duplicates_found_by_look_up_bind_the_oldest_and_report_the_rest(
+    new_binder: Any, parts: Parts, box: Control, enterprise: Enterprise
+) -> None:
+    ext_id = external_id("", ADA.namespace, ADA.subject)
+    users = [enterprise.add_user(name, None) for name in ("a", "b")]
+    for age, user in zip((10, 20), users, strict=True):
+        user.external_app_user_id = ext_id
+        user.created_at -= age
+        user.created_monotonic -= 60
+    account = await (await new_binder()).bind(ADA, NOW)
+    assert account.box_user_id == users[1].id
+    assert await _rows(parts, "SELECT box_user_id FROM box_orphan") == [(users[0].id,)]
+    assert "POST /2.0/users" not in await box.requests()
+
+
+async def test_an_inactive_user_is_adopted_into_a_locked_account(
+    new_binder: Any, box: Control, enterprise: Enterprise
+) -> None:
+    user = enterprise.add_user("was switched off", None)
+    user.external_app_user_id = external_id("", ADA.namespace, ADA.subject)
+    user.status = "inactive"
+    user.created_monotonic -= 60
+    with pytest.raises(AccountLocked):
+        await (await new_binder()).bind(ADA, NOW)
+    assert len(await box.users()) == 1
+
+
+async def test_a_managed_user_under_our_id_is_not_adopted(
+    new_binder: Any, enterprise: Enterprise
+) -> None:
+    user = enterprise.add_user("managed", "ada@example.com")
+    user.external_app_user_id = external_id("", ADA.namespace, ADA.subject)
+    user.created_monotonic -= 60
+    with pytest.raises(BoxUserConflict):
+        await (await new_binder()).bind(ADA, NOW)
+    assert enterprise.users.keys() == {user.id}
+
+
+async def test_a_user_bound_to_another_account_is_not_bound_twice(
+    new_binder: Any, parts: Parts, enterprise: Enterprise
+) -> None:
+    binder = await new_binder()
+    grace = await binder.bind(Person("main", ADA.namespace, "grace"), NOW)
+    assert grace.box_user_id is not None
+    enterprise.users[grace.box_user_id].external_app_user_id = external_id(
+        "", ADA.namespace, ADA.subject
+    )
+    with pytest.raises(BoxUserConflict):
+        await binder.bind(ADA, NOW)
+    assert len(enterprise.users) == 1
+    rows = await _rows(parts, "SELECT count(*) FROM account WHERE box_user_id IS NULL")
+    assert rows == [(1,)]
+
+
+async def test_a_definite_refusal_is_remembered_for_a_while(
+    new_binder: Any, box: Control
+) -> None:
+    await box.fault("POST", "/2.0/users", status=403, times=1)
+    first, second = await new_binder(), await new_binder()
+    with pytest.raises(BoxRefused):
+        await first.bind(ADA, NOW)
+    await box.requests()
+    with pytest.raises(BoxRefused, match="remembered"):
+        await second.bind(ADA, NOW)
+    assert await box.requests() == []
+
+
+async def test_throttled_creation_leaves_nothing_to_settle(
+    new_binder: Any, parts: Parts, box: Control
+) -> None:
+    """A 429 was certainly not carried out, so the next login may go ahead at once."""
+    binder = await new_binder()
+    await box.fault("POST", "/2.0/users", status=429)
+    with pytest.raises(BoxUnavailable):
+        await binder.bind(ADA, NOW)
+    rows = await _rows(parts, "SELECT claim_until, create_sent_at FROM account")
+    assert rows == [(None, None)]
+    assert (await binder.bind(ADA, NOW)).box_user_id is not None
+
+
+async def test_the_work_goes_on_when_the_caller_has_waited_long_enough(
+    new_binder: Any, box: Control
+) -> None:
+    binder = await new_binder(caller_wait_s=0.05)
+    await box.settings(latency_ms=150)
+    with pytest.raises(ProvisioningInProgress) as caught:
+        await binder.bind(ADA, NOW)
+    assert caught.value.retry_after is not None
+    await binder.close()
+    [user] = await box.users()
+    assert (await binder.bind(ADA, NOW)).box_user_id == user["id"]
+
+
+async def test_a_flight_ends_at_its_deadline(new_binder: Any, box: Control) -> None:
+    binder = await new_binder(flight_deadline_s=0.1)
+    await box.settings(latency_ms=300)
+    with pytest.raises(ProvisioningInProgress):
+        await binder.bind(ADA, NOW)
+
+
+async def test_a_lock_in_the_middle_of_a_first_login_holds(
+    new_binder: Any, parts: Parts, box: Control
+) -> None:
+    binder = await new_binder()
+    await box.fault("POST", "/2.0/users", delay_ms=400)
+    flight = asyncio.create_task(binder.bind(ADA, NOW))
+    await _until_sent(parts)
+    await _run(parts, "UPDATE account SET locked_at = now()")
+    with pytest.raises(AccountLocked):
+        await flight
+    [user] = await box.users()
+    # The user is bound all the same: unbound it would be an orphan.
+    assert await _rows(parts, "SELECT box_user_id FROM account") == [(user["id"],)]
+
+
+async def test_no_transaction_is_open_while_box_is_slow(
+    new_binder: Any, parts: Parts, box: Control
+) -> None:
+    await box.settings(latency_ms=100)
+    flight = asyncio.create_task((await new_binder()).bind(ADA, NOW))
+    worst = 0
+    while not flight.done():
+        [(open_now,)] = await _rows(
+            parts,
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND xact_start < clock_timestamp()"
+            " - interval '60 ms'",
+        )
+        worst = max(worst, open_now)
+    await flight
+    assert worst == 0
+
+
+async def test_an_unreachable_box_leaves_the_claim_free(
+    new_binder: Any, parts: Parts, box: Control
+) -> None:
+    binder = await new_binder()
+    await box.fault("GET", "/2.0/users", status=503, times=50)
+    with pytest.raises(SsoBoxError):
+        await binder.bind(ADA, NOW)
+    assert await _rows(parts, "SELECT claim_until FROM account") == [(None,)]
+    await box.clear_faults()
+    assert (await binder.bind(ADA, NOW)).box_user_id is not None

@@ -1,0 +1,281 @@
+"""The main job, through the wire: an ID token in, a Box token out."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+
+from sso_box_api.settings import Settings
+from sso_box_devkit.box import Enterprise
+from tests.support.api import Api, Control
+
+DOORS = pytest.mark.parametrize("door", ["json", "oauth"])
+FIRST_LOGIN = [
+    "POST /oauth2/token",  # the service token, once in the life of a process
+    "GET /2.0/users",
+    "POST /2.0/users",
+    "POST /oauth2/token",  # the user token
+    "POST /oauth2/token",  # the downscoped one
+]
+
+
+async def _folder(box: Control, token: str, name: str = "mine") -> str:
+    body = {"name": name, "parent": {"id": "0"}}
+    answer = await box.call("POST", "/2.0/folders", token, json=body)
+    assert answer.status_code == 201, answer.text
+    folder_id: str = answer.json()["id"]
+    return folder_id
+
+
+@DOORS
+async def test_first_exchange_creates_one_box_user_and_hands_out_its_token(
+    api: Api, box: Control, door: str
+) -> None:
+    answer = await api.exchange(door=door)
+    assert answer.status_code == 200, answer.text
+    assert await box.requests() == FIRST_LOGIN
+    [user] = await box.users()
+    me = await box.call("GET", "/2.0/users/me", answer.json()["access_token"])
+    assert me.json()["id"] == user["id"] == answer.json()["box_user_id"]
+    assert user["external_app_user_id"].startswith("sb1-")
+    assert len(user["external_app_user_id"]) == 36
+
+
+async def test_json_answer_has_the_documented_shape(api: Api) -> None:
+    answer = await api.exchange(profile="preview", resource="folder:0")
+    body = answer.json()
+    assert set(body) == {
+        "access_token",
+        "token_type",
+        "expires_in",
+        "expires_at",
+        "scope",
+        "resource",
+        "box_user_id",
+    }
+    assert body["token_type"] == "bearer"
+    assert body["scope"] == ["base_preview"]
+    assert body["resource"] is None
+    left = datetime.fromisoformat(body["expires_at"]) - datetime.now(UTC)
+    assert abs(left.total_seconds() - body["expires_in"]) < 5
+    assert body["expires_in"] > 3000
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_oauth_answer_has_the_shape_of_rfc_8693(api: Api) -> None:
+    answer = await api.exchange(door="oauth", profile="preview")
+    body = answer.json()
+    assert body["issued_token_type"] == (
+        "urn:ietf:params:oauth:token-type:access_token"
+    )
+    assert body["token_type"] == "Bearer"
+    assert body["scope"] == "base_preview"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@DOORS
+async def test_second_exchange_makes_no_call_to_box(
+    api: Api, box: Control, door: str
+) -> None:
+    first = await api.exchange(door=door)
+    await box.requests()
+    second = await api.exchange(api.id_token(), door=door)
+    assert second.json()["access_token"] == first.json()["access_token"]
+    assert await box.requests() == []
+
+
+async def test_tokens_are_not_shared_between_clients_profiles_or_resources(
+    api: Api, box: Control
+) -> None:
+    first = (await api.exchange()).json()["access_token"]
+    folder = await _folder(box, first)
+    asked: list[dict[str, Any]] = [
+        {"profile": "preview"},
+        {"scope": ["base_explorer"]},
+        {"resource": f"folder:{folder}"},
+    ]
+    tokens = [(await api.exchange(**body)).json()["access_token"] for body in asked]
+    mobile = await api.exchange(api.id_token(aud="demo-mobile"))
+    tokens.append(mobile.json()["access_token"])
+    assert len({first, *tokens}) == 5
+    assert len(await box.users()) == 1
+
+
+async def test_token_does_no_more_than_its_scopes(api: Api, box: Control) -> None:
+    token = (await api.exchange(profile="preview")).json()["access_token"]
+    body = {"name": "x", "parent": {"id": "0"}}
+    assert (await box.call("POST", "/2.0/folders", token, json=body)).status_code == 403
+    assert (await box.call("GET", "/2.0/users", token)).status_code == 403
+
+
+async def test_token_bound_to_a_folder_reaches_no_other(api: Api, box: Control) -> None:
+    whole = (await api.exchange()).json()["access_token"]
+    inside, outside = await _folder(box, whole, "in"), await _folder(box, whole, "out")
+    answer = await api.exchange(resource=f"folder:{inside}")
+    assert answer.json()["resource"] == f"folder:{inside}"
+    token = answer.json()["access_token"]
+    assert (await box.call("GET", f"/2.0/folders/{inside}", token)).is_success
+    refused = await box.call("GET", f"/2.0/folders/{outside}", token)
+    assert refused.status_code in {403, 404}
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["folder:{}", "folder_{}", "https://api.box.com/2.0/folders/{}"],
+)
+@DOORS
+async def test_resource_is_taken_in_each_documented_form(
+    api: Api, box: Control, form: str, door: str
+) -> None:
+    folder = await _folder(box, (await api.exchange()).json()["access_token"])
+    answer = await api.exchange(resource=form.format(folder), door=door)
+    assert answer.status_code == 200, answer.text
+
+
+@DOORS
+async def test_a_second_person_does_not_reach_the_first_ones_folder(
+    api: Api, box: Control, door: str
+) -> None:
+    ada = (await api.exchange(door=door)).json()
+    folder = await _folder(box, ada["access_token"])
+    grace = (await api.exchange(api.id_token("grace"), door=door)).json()
+    assert grace["box_user_id"] != ada["box_user_id"]
+    seen = await box.call("GET", f"/2.0/folders/{folder}", grace["access_token"])
+    assert seen.status_code == 404
+    answer = await api.exchange(
+        api.id_token("grace"), door=door, resource=f"folder:{folder}"
+    )
+    code = answer.json()["code" if door == "json" else "reason"]
+    assert code == "resource_not_accessible"
+    assert len(await box.users()) == 2
+
+
+async def test_the_same_person_through_two_clients_is_one_box_user(
+    api: Api, box: Control
+) -> None:
+    spa = (await api.exchange()).json()
+    mobile = (await api.exchange(api.id_token(aud="demo-mobile"))).json()
+    assert spa["box_user_id"] == mobile["box_user_id"]
+    assert len(await box.users()) == 1
+
+
+@pytest.mark.parametrize("wrong", ["ignore_scope", "ignore_resource"])
+async def test_a_wider_answer_of_box_is_refused_and_killed(
+    api: Api, box: Control, enterprise: Enterprise, emulator: Starlette, wrong: str
+) -> None:
+    folder = await _folder(box, (await api.exchange()).json()["access_token"])
+    await box.settings(**{wrong: True})
+    before = set(emulator.state.world.tokens)
+    answer = await api.exchange(profile="preview", resource=f"folder:{folder}")
+    assert answer.status_code == 502
+    assert answer.json()["code"] == "box_granted_wrong_scope"
+    minted = [
+        emulator.state.world.tokens[t]
+        for t in emulator.state.world.tokens.keys() - before
+    ]
+    assert [t.revoked for t in minted if t.value.startswith("1!")] == [True]
+    del enterprise
+
+
+async def test_a_missing_box_user_is_a_state_and_never_made_again(
+    api: Api, box: Control, enterprise: Enterprise
+) -> None:
+    user_id = (await api.exchange()).json()["box_user_id"]
+    enterprise.remove_user(enterprise.users[user_id])
+    answer = await api.exchange(profile="preview")
+    assert (answer.status_code, answer.json()["code"]) == (403, "box_user_missing")
+    assert await box.users() == []
+    await box.requests()
+    again = await api.exchange(profile="preview")
+    assert again.json()["code"] == "box_user_missing"
+    assert await box.requests() == []
+
+
+async def test_an_inactive_box_user_is_a_state(
+    api: Api, enterprise: Enterprise
+) -> None:
+    user_id = (await api.exchange()).json()["box_user_id"]
+    enterprise.users[user_id].status = "inactive"
+    answer = await api.exchange(profile="preview")
+    assert (answer.status_code, answer.json()["code"]) == (403, "box_user_inactive")
+
+
+async def test_box_refusing_user_tokens_is_passed_on_as_what_it_is(
+    api: Api, box: Control
+) -> None:
+    await api.exchange()
+    await box.settings(user_tokens_enabled=False)
+    answer = await api.exchange(profile="preview")
+    assert (answer.status_code, answer.json()["code"]) == (502, "box_refused")
+
+
+async def test_a_stale_parent_token_is_replaced_once(api: Api, box: Control) -> None:
+    """Box now and then calls a fresh subject token invalid; a second one passes."""
+    await api.exchange()
+    refusal = (
+        '{"error": "invalid_request",'
+        ' "error_description": "The subject_token provided is invalid"}'
+    )
+    # The first call to the token endpoint is the user token, the second the exchange.
+    await box.fault("POST", "/oauth2/token", status=400, body=refusal, after=1)
+    answer = await api.exchange(profile="preview")
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_short_lived_token_is_renewed_in_the_second_half_of_its_life(
+    api: Api, box: Control
+) -> None:
+    await box.settings(token_life_s=2)
+    first = (await api.exchange()).json()["access_token"]
+    assert (await api.exchange()).json()["access_token"] == first
+    import asyncio
+
+    await asyncio.sleep(1.2)
+    assert (await api.exchange()).json()["access_token"] != first
+
+
+async def test_each_exchange_writes_one_audit_event_without_a_token(
+    api: Api, audit_log: list[dict[str, Any]]
+) -> None:
+    token = api.id_token()
+    answer = await api.exchange(token)
+    await api.exchange(token[:-4] + "AAAA")
+    granted, refused = audit_log
+    assert granted["outcome"] == "granted"
+    assert granted["subject"] == "ada"
+    assert granted["vend"] == "minted"
+    assert granted["first_login"] is True
+    assert granted["request_id"] == answer.headers["x-request-id"]
+    assert (refused["outcome"], refused["code"]) == ("refused", "token_signature")
+    written = str(audit_log)
+    assert token not in written
+    assert answer.json()["access_token"] not in written
+
+
+async def test_unreachable_box_is_503_with_retry_after_and_harms_no_warm_caller(
+    api: Api, box: Control
+) -> None:
+    warm = (await api.exchange()).json()["access_token"]
+    await box.fault("*", "/*", status=503, times=1000)
+    assert (await api.exchange()).json()["access_token"] == warm
+    cold = await api.exchange(profile="preview")
+    assert (cold.status_code, cold.json()["code"]) == (503, "box_unavailable")
+    assert int(cold.headers["retry-after"]) >= 1
+
+
+async def test_keys_that_cannot_be_had_are_503_not_401(
+    settings: Settings, emulator: Starlette, enterprise: Enterprise
+) -> None:
+    del enterprise
+    from sso_box_devkit.idp import create_idp
+
+    own = create_idp("https://idp.example")
+    async with Api.start(settings, emulator, own) as api:
+        token = api.id_token()
+        own.state.idp.down = True
+        answer = await api.exchange(token)
+        assert (answer.status_code, answer.json()["code"]) == (503, "keys_unavailable")
+        assert "retry-after" in answer.headers
+        oauth = await api.exchange(token, door="oauth")
+        assert oauth.json()["error"] == "temporarily_unavailable"
