@@ -64,11 +64,10 @@ async def claim(
     realm: str,
     box_app: tuple[str, str],
     lease_s: float,
-    signed_in_at: int,
 ) -> Claim:
     """Take the claim, or say why not.
 
-    Raises what the account's gate raises: nobody is made a Box user while locked.
+    Raises ``AccountLocked`` or ``AccountRemoved``: nobody locked is made a Box user.
     """
     found = await _find_for_update(session, person)
     if found is None:
@@ -77,7 +76,7 @@ async def claim(
         assert found is not None  # noqa: S101 - inserted a line ago, or by the winner
     identity_id, row, now = found
     account = to_account(identity_id, row)
-    account.check_gate(signed_in_at)
+    account.check_open()
     if row.box_user_id is not None:
         return Bound(account)
     if row.refused_until is not None and row.refused_until > now:

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import func
@@ -44,16 +45,29 @@ class Account:
     removed_at: datetime | None
     not_before: datetime | None
 
-    def check_gate(self, signed_in_at: int) -> None:
-        """Let pass only who may be served now.
+    @property
+    def state(self) -> Literal["pending", "active", "locked", "removed"]:
+        """Sum the facts up for people; decisions go through the checks below."""
+        if self.removed_at is not None:
+            return "removed"
+        if self.locked_at is not None:
+            return "locked"
+        return "active" if self.box_user_id else "pending"
 
-        ``signed_in_at``: auth_time of the ID token, else its iat, in epoch seconds.
-        Raises ``AccountRemoved``, ``AccountLocked`` or ``SignedOut``.
-        """
+    def check_open(self) -> None:
+        """Raise ``AccountRemoved`` or ``AccountLocked`` where an administrator said so."""
         if self.removed_at is not None:
             raise AccountRemoved
         if self.locked_at is not None:
             raise AccountLocked(self.lock_reason or "")
+
+    def check_gate(self, signed_in_at: int) -> None:
+        """Let pass only who may be served now.
+
+        ``signed_in_at``: auth_time of the ID token, else its iat, in epoch seconds.
+        Raises what ``check_open`` raises, or ``SignedOut``.
+        """
+        self.check_open()
         login = datetime.fromtimestamp(signed_in_at, UTC)
         if self.not_before is not None and login <= self.not_before:
             raise SignedOut

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from cryptography.fernet import Fernet, MultiFernet
 from pydantic import SecretStr
 from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -119,7 +120,10 @@ async def insert(
     expires_at: float,
     state: Literal["live", "revoke_pending"],
 ) -> LiveVend:
-    """List a freshly minted token. ``expires_at`` in epoch seconds."""
+    """List a freshly minted token. ``expires_at`` in epoch seconds.
+
+    As ``revoke_pending`` it may be listed already, by a commit whose answer was lost.
+    """
     vend_id = uuid4()
     expiry = datetime.fromtimestamp(expires_at, UTC)
     row = VendRow(
@@ -137,8 +141,12 @@ async def insert(
         state=state,
         expires_at=expiry,
     )
-    session.add(row)
-    await session.flush()
+    statement = pg_insert(VendRow).values(row.model_dump(exclude={"minted_at"}))
+    if state == "revoke_pending":
+        statement = statement.on_conflict_do_update(
+            index_elements=["token_sha256"], set_={"state": state}
+        )
+    await session.exec(statement)
     return LiveVend(vend_id, token, expiry)
 
 

@@ -5,7 +5,7 @@ name, never dropped silently: a page must not believe it holds what it does not.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -158,22 +158,21 @@ class Profiles:
 
 def check_answer(
     grant: Grant,
-    restricted_to: Iterable[tuple[str, str | None, str | None]] | None,
+    restricted_to: Sequence[tuple[str, str | None, str | None]],
     *,
     strict: bool,
 ) -> None:
     """Accept Box's ``restricted_to`` only if it is no wider than what was asked.
 
     Each entry is (scope, object type, object id). Box does not document when the list
-    may be missing; ``strict=False`` accepts that, and nothing else.
+    may be missing or empty; ``strict=False`` accepts that, and nothing else.
     Raises ``BoxGrantedWrongScope``.
     """
-    entries = list(restricted_to or ())
-    if not entries:
+    if not restricted_to:
         if strict:
             raise BoxGrantedWrongScope("restricted_to_empty")
         return
-    for scope, kind, id_ in entries:
+    for scope, kind, id_ in restricted_to:
         if not set(scope.split()) <= set(grant.scopes) or not scope:
             raise BoxGrantedWrongScope("scope")
         asked = grant.resource
