@@ -25,6 +25,7 @@ from sso_box_devkit.box.settings import Settings as EmulatorSettings
 from sso_box_devkit.idp import create_idp
 from tests.support.api import BOX_URL, ISSUER, Api, Control
 from tests.support.postgres import clone_database, drop_database, start_test_postgres
+from tests.support.servers import serve_in_thread
 
 _TEMPLATE = "template_migrated"
 _numbers = itertools.count(1)
@@ -77,6 +78,13 @@ def box(emulator: Starlette, enterprise: Enterprise) -> Control:
     """The emulator's control routes."""
     del enterprise
     return Control(httpx.ASGITransport(emulator), BOX_URL)
+
+
+@pytest.fixture(scope="session")
+def emulator_url(emulator: Starlette) -> Iterator[str]:
+    """The emulator over TCP: the production transport, with faults that ASGI hides."""
+    with serve_in_thread(emulator) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import httpx
 from asgi_lifespan import LifespanManager
 from starlette.applications import Starlette
 
-from sso_box_api.app import create_app
+from sso_box_api.app import Mounts, create_app
 from sso_box_api.settings import Settings
 
 BOX_URL = "https://api.box.com"
@@ -25,8 +25,7 @@ class Api:
     """A running service. ``idp`` mints genuine tokens of the local IdP."""
 
     http: httpx.AsyncClient
-    idp: Any
-    app: Any
+    idp_app: Starlette
 
     @classmethod
     @asynccontextmanager
@@ -42,12 +41,29 @@ class Api:
             BOX_URL: httpx.ASGITransport(emulator),
             ISSUER: httpx.ASGITransport(idp_app),
         }
+        async with cls.start_with(settings, mounts, idp_app, clock=clock) as api:
+            yield api
+
+    @classmethod
+    @asynccontextmanager
+    async def start_with(
+        cls,
+        settings: Settings,
+        mounts: Mounts,
+        idp_app: Starlette,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> AsyncIterator[Self]:
         app = create_app(settings, mounts=mounts, clock=clock)
         async with LifespanManager(app) as manager:
             transport = httpx.ASGITransport(manager.app)
             client = httpx.AsyncClient(transport=transport, base_url="https://api.test")
             async with client:
-                yield cls(client, idp_app.state.idp, app)
+                yield cls(client, idp_app)
+
+    @property
+    def idp(self) -> Any:
+        return self.idp_app.state.idp
 
     def id_token(self, subject: str = "ada", **claims: Any) -> str:
         token: str = self.idp.mint(**{"sub": subject, "aud": "demo-spa", **claims})

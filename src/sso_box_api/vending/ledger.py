@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet, MultiFernet
 from pydantic import SecretStr
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlmodel import col, select, update
+from sqlmodel import col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.vending.tables import VendRow
@@ -89,7 +89,7 @@ async def find_live(
     rotated in, an older process mints its own.
     """
     left = col(VendRow.expires_at) - func.clock_timestamp()
-    half_life = (col(VendRow.expires_at) - col(VendRow.minted_at)) / 2
+    lived = func.clock_timestamp() - col(VendRow.minted_at)
     statement = (
         select(VendRow)
         .where(
@@ -100,7 +100,8 @@ async def find_live(
             VendRow.scopes == " ".join(key.scopes),
             VendRow.resource == key.resource,
             col(VendRow.key_id).in_(keys.ids),
-            left > func.least(timedelta(seconds=renew_below_s), half_life),
+            # In the first half of its life, what is left is more than what is gone.
+            or_(left > timedelta(seconds=renew_below_s), left > lived),
         )
         .order_by(col(VendRow.minted_at).desc())
         .limit(1)

@@ -1,0 +1,163 @@
+"""The kill switch: refused by us at once, dead at Box, and listed until it is."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from sso_box_api import accounts
+from sso_box_api.accounts import Candidate, Person
+from sso_box_api.app import Parts, open_parts
+from sso_box_api.settings import Settings
+from tests.support.api import BOX_URL, Api, Control
+
+
+@pytest.fixture
+async def parts(settings: Settings, emulator: Starlette) -> AsyncIterator[Parts]:
+    """A second process beside the service: the administrator's command line."""
+    mounts = {BOX_URL: httpx.ASGITransport(emulator)}
+    async with open_parts(settings, mounts=mounts) as parts:
+        yield parts
+
+
+async def _candidate(parts: Parts, subject: str = "ada") -> Candidate:
+    async with parts.database.transaction() as session:
+        [candidate] = await accounts.select(
+            session, namespace="https://idp.example", subject=subject
+        )
+    return candidate
+
+
+async def _run(parts: Parts, statement: str) -> None:
+    from sqlalchemy import text
+
+    async with parts.database.transaction() as session:
+        connection = await session.connection()
+        await connection.execute(text(statement))
+
+
+async def test_lock_refuses_at_once_and_kills_what_was_handed_out(
+    api: Api, box: Control, parts: Parts
+) -> None:
+    tokens = [
+        (await api.exchange(profile=profile)).json()["access_token"]
+        for profile in ("explorer", "preview", "picker")
+    ]
+    report = await parts.lifecycle().lock(await _candidate(parts), "left the company")
+    assert (report.revoked, report.pending, report.latest_expiry) == (3, 0, None)
+    answer = await api.exchange()
+    assert (answer.status_code, answer.json()["code"]) == (403, "account_locked")
+    assert [await box.is_live(token) for token in tokens] == [False] * 3
+    headers = {"Authorization": f"Bearer {api.id_token()}"}
+    me = (await api.http.get("/v1/me", headers=headers)).json()
+    assert me["box"]["state"] == "locked"
+
+
+async def test_lock_of_one_person_leaves_others_alone(
+    api: Api, box: Control, parts: Parts
+) -> None:
+    await api.exchange()
+    grace = (await api.exchange(api.id_token("grace"))).json()["access_token"]
+    await parts.lifecycle().lock(await _candidate(parts), "")
+    assert await box.is_live(grace)
+    assert (await api.exchange(api.id_token("grace"))).json()["access_token"] == grace
+
+
+async def test_unlock_lets_in_again_with_a_new_token(
+    api: Api, box: Control, parts: Parts
+) -> None:
+    old = (await api.exchange()).json()["access_token"]
+    candidate = await _candidate(parts)
+    await parts.lifecycle().lock(candidate, "a mistake")
+    assert (await parts.lifecycle().unlock(candidate)).state == "active"
+    new = (await api.exchange()).json()["access_token"]
+    assert new != old
+    assert await box.is_live(new)
+    assert not await box.is_live(old)
+    assert len(await box.users()) == 1
+
+
+async def test_lock_with_box_down_reports_what_is_pending_and_finishes_later(
+    api: Api, box: Control, parts: Parts
+) -> None:
+    token = (await api.exchange()).json()["access_token"]
+    await box.fault("POST", "/oauth2/revoke", status=503, times=1000)
+    candidate = await _candidate(parts)
+    report = await parts.lifecycle().lock(candidate, "", wait_s=0.2)
+    assert (report.revoked, report.pending) == (0, 1)
+    assert report.latest_expiry is not None
+    assert (await api.exchange()).json()["code"] == "account_locked"
+    await box.clear_faults()
+    again = await parts.lifecycle().lock(candidate, "")
+    assert (again.revoked, again.pending) == (1, 0)
+    assert not await box.is_live(token)
+
+
+async def test_somebody_who_never_signed_in_can_be_locked(
+    api: Api, box: Control, parts: Parts
+) -> None:
+    await parts.lifecycle().ensure(Person("main", "https://idp.example", "ada"))
+    await parts.lifecycle().lock(await _candidate(parts), "leaver")
+    answer = await api.exchange()
+    assert answer.json()["code"] == "account_locked"
+    assert await box.users() == []
+    assert await box.requests() == []
+
+
+async def test_a_lock_while_box_mints_keeps_the_token_inside(
+    api: Api, emulator: Starlette, parts: Parts
+) -> None:
+    """The lock commits after Box minted and before our row: nothing may leave."""
+    await api.exchange()
+
+    class LockOnDownscope(httpx.ASGITransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            answer = await super().handle_async_request(request)
+            if b"token-exchange" in request.content:
+                await _run(
+                    parts,
+                    "UPDATE account SET locked_at = now()",
+                )
+            return answer
+
+    mounts: dict[str, Any] = {
+        BOX_URL: LockOnDownscope(emulator),
+        "https://idp.example": httpx.ASGITransport(api.idp_app),
+    }
+    async with Api.start_with(parts.settings, mounts, api.idp_app) as slow:
+        before = set(emulator.state.world.tokens)
+        answer = await slow.exchange(profile="preview")
+    assert answer.json()["code"] == "account_locked"
+    minted = [
+        token
+        for value, token in emulator.state.world.tokens.items()
+        if value not in before and token.is_downscoped
+    ]
+    assert [token.revoked for token in minted] == [True]
+
+
+async def test_removed_account_is_never_made_again(
+    api: Api, box: Control, parts: Parts
+) -> None:
+    await api.exchange()
+    await _run(parts, "UPDATE account SET removed_at = now()")
+    answer = await api.exchange()
+    assert (answer.status_code, answer.json()["code"]) == (403, "account_removed")
+    assert len(await box.users()) == 1
+
+
+async def test_sign_out_refuses_older_logins_and_lets_newer_ones_in(
+    api: Api, parts: Parts
+) -> None:
+    old = api.id_token()
+    await api.exchange(old)
+    await _run(parts, "UPDATE account SET not_before = now()")
+    answer = await api.exchange(old)
+    assert (answer.status_code, answer.json()["code"]) == (401, "signed_out")
+    assert 'max_age="0"' in answer.headers["www-authenticate"]
+    oauth = await api.exchange(old, door="oauth")
+    assert oauth.json()["reason"] == "signed_out"
+    await _run(parts, "UPDATE account SET not_before = now() - interval '1 hour'")
+    assert (await api.exchange()).status_code == 200
