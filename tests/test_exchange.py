@@ -1,14 +1,17 @@
 """The main job, through the wire: an ID token in, a Box token out."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
-from tests.support.api import Api, Control
+from sso_box_devkit.idp import create_idp
+from tests.support.api import BOX_URL, ISSUER, Api, Control
 
 DOORS = pytest.mark.parametrize("door", ["json", "oauth"])
 FIRST_LOGIN = [
@@ -210,17 +213,31 @@ async def test_box_refusing_user_tokens_is_passed_on_as_what_it_is(
     assert (answer.status_code, answer.json()["code"]) == (502, "box_refused")
 
 
-async def test_a_stale_parent_token_is_replaced_once(api: Api, box: Control) -> None:
+async def test_a_stale_parent_token_is_replaced_once(
+    settings: Settings, emulator: Starlette, idp_app: Starlette
+) -> None:
     """Box now and then calls a fresh subject token invalid; a second one passes."""
-    await api.exchange()
-    refusal = (
-        '{"error": "invalid_request",'
-        ' "error_description": "The subject_token provided is invalid"}'
-    )
-    # The first call to the token endpoint is the user token, the second the exchange.
-    await box.fault("POST", "/oauth2/token", status=400, body=refusal, after=1)
-    answer = await api.exchange(profile="preview")
+
+    class RefuseOnce(httpx.ASGITransport):
+        refused = 0
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            await request.aread()
+            if b"token-exchange" in request.content and not self.refused:
+                self.refused += 1
+                error = {
+                    "error": "invalid_request",
+                    "error_description": "The subject_token provided is invalid",
+                }
+                return httpx.Response(400, json=error)
+            return await super().handle_async_request(request)
+
+    transport = RefuseOnce(emulator)
+    mounts = {BOX_URL: transport, ISSUER: httpx.ASGITransport(idp_app)}
+    async with Api.start_with(settings, mounts, idp_app) as api:
+        answer = await api.exchange(profile="preview")
     assert answer.status_code == 200, answer.text
+    assert transport.refused == 1
 
 
 async def test_a_short_lived_token_is_renewed_in_the_second_half_of_its_life(
@@ -229,8 +246,6 @@ async def test_a_short_lived_token_is_renewed_in_the_second_half_of_its_life(
     await box.settings(token_life_s=2)
     first = (await api.exchange()).json()["access_token"]
     assert (await api.exchange()).json()["access_token"] == first
-    import asyncio
-
     await asyncio.sleep(1.2)
     assert (await api.exchange()).json()["access_token"] != first
 
@@ -268,8 +283,6 @@ async def test_keys_that_cannot_be_had_are_503_not_401(
     settings: Settings, emulator: Starlette, enterprise: Enterprise
 ) -> None:
     del enterprise
-    from sso_box_devkit.idp import create_idp
-
     own = create_idp("https://idp.example")
     async with Api.start(settings, emulator, own) as api:
         token = api.id_token()

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 from starlette.applications import Starlette
 
 from sso_box_api import accounts
@@ -31,8 +32,6 @@ async def _candidate(parts: Parts, subject: str = "ada") -> Candidate:
 
 
 async def _run(parts: Parts, statement: str) -> None:
-    from sqlalchemy import text
-
     async with parts.database.transaction() as session:
         connection = await session.connection()
         await connection.execute(text(statement))
@@ -114,6 +113,7 @@ async def test_a_lock_while_box_mints_keeps_the_token_inside(
 
     class LockOnDownscope(httpx.ASGITransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            await request.aread()
             answer = await super().handle_async_request(request)
             if b"token-exchange" in request.content:
                 await _run(

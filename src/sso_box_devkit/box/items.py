@@ -1,0 +1,163 @@
+"""How files and folders look in an answer: base, mini, standard and asked-for fields."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from sso_box_devkit.box.access import Caller
+from sso_box_devkit.box.scopes import Operation
+from sso_box_devkit.box.state import User
+from sso_box_devkit.box.tree import Item
+
+# Box answers in Pacific time, with the offset.
+_BOX_ZONE = timezone(timedelta(hours=-8))
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339 with whole seconds."""
+    return datetime.fromtimestamp(seconds, _BOX_ZONE).isoformat(timespec="seconds")
+
+
+def asked_fields(value: str | None) -> list[str] | None:
+    """``fields=`` of the query; None where absent or empty: the standard answer."""
+    names = [name.strip() for name in (value or "").split(",")]
+    return [name for name in names if name] or None
+
+
+def select(
+    shown: dict[str, Callable[[], Any]], names: Iterable[str], always: Iterable[str]
+) -> dict[str, Any]:
+    """Unknown names are left out, as Box does."""
+    wanted = dict.fromkeys([*always, *names])
+    return {name: shown[name]() for name in wanted if name in shown}
+
+
+def mini_user(user: User | None) -> dict[str, Any]:
+    if user is None:
+        return {"type": "user", "id": "", "name": "", "login": ""}
+    return {"type": "user", "id": user.id, "name": user.name, "login": user.login}
+
+
+def mini(item: Item) -> dict[str, Any]:
+    """Box's mini form: what listings, parents and conflicts show."""
+    etag = None if item.is_root else str(item.etag)
+    body: dict[str, Any] = {
+        "type": item.type,
+        "id": item.id,
+        "sequence_id": etag,
+        "etag": etag,
+        "name": item.name,
+    }
+    if item.type == "file":
+        body["sha1"] = item.version.sha1
+        body["file_version"] = _version(item)
+    return body
+
+
+_BASE = ("type", "id", "etag")
+_MINI = (*_BASE, "sequence_id", "name")
+_STANDARD = (
+    *_MINI, "created_at", "modified_at", "description", "size", "path_collection",
+    "created_by", "modified_by", "trashed_at", "purged_at", "content_created_at",
+    "content_modified_at", "owned_by", "shared_link", "parent", "item_status",
+)  # fmt: skip
+_STANDARD_OF = {
+    "folder": (*_STANDARD, "folder_upload_email", "item_collection"),
+    "file": (*_STANDARD, "sha1", "file_version"),
+}
+
+
+def render(
+    caller: Caller, item: Item, fields: list[str] | None, **more: Callable[[], Any]
+) -> dict[str, Any]:
+    """``more``: fields that only the endpoint knows, such as item_collection."""
+    shown = {**_fields(caller, item), **more}
+    return select(shown, fields or _STANDARD_OF[item.type], _BASE)
+
+
+def _fields(caller: Caller, item: Item) -> dict[str, Callable[[], Any]]:
+    owner = caller.enterprise.user(item.owner_id)
+    created = None if item.is_root else timestamp(item.created_at)
+    modified = None if item.is_root else timestamp(item.modified_at)
+    constant = {
+        **mini(item),
+        "created_at": created,
+        "modified_at": modified,
+        "content_created_at": created,
+        "content_modified_at": modified,
+        "description": item.description,
+        "created_by": mini_user(owner),
+        "modified_by": mini_user(owner),
+        "owned_by": mini_user(owner),
+        "trashed_at": None,
+        "purged_at": None,
+        "shared_link": None,
+        "item_status": "active",
+        "has_collaborations": False,
+        "is_externally_owned": False,
+        "tags": [],
+        **(_file_only(item) if item.type == "file" else {"folder_upload_email": None}),
+    }
+    computed: dict[str, Callable[[], Any]] = {
+        "size": lambda: caller.tree.size(item),
+        "parent": lambda: _parent(caller, item),
+        "path_collection": lambda: _path(caller, item),
+        "permissions": lambda: permissions(caller, item),
+    }
+    return {name: constantly(value) for name, value in constant.items()} | computed
+
+
+def constantly(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+def _file_only(item: Item) -> dict[str, Any]:
+    return {
+        "extension": item.name.rpartition(".")[2] if "." in item.name else "",
+        "version_number": str(len(item.versions)),
+        "comment_count": 0,
+        "is_download_available": True,
+        "authenticated_download_url": None,
+        "representations": {"entries": []},
+        "watermark_info": {"is_watermarked": False},
+    }
+
+
+def _version(item: Item) -> dict[str, Any]:
+    version = item.version
+    return {"type": "file_version", "id": version.id, "sha1": version.sha1}
+
+
+def _parent(caller: Caller, item: Item) -> dict[str, Any] | None:
+    parent = caller.tree.parent(item)
+    return mini(parent) if parent is not None and caller.sees(parent) else None
+
+
+def _path(caller: Caller, item: Item) -> dict[str, Any]:
+    """From the highest folder that this token may see; the cut is ours."""
+    above = [mini(i) for i in caller.tree.ancestors(item) if caller.sees(i)]
+    return {"total_count": len(above), "entries": above}
+
+
+def permissions(caller: Caller, item: Item) -> dict[str, bool]:
+    """What UI Elements build their menus from: scopes narrow it."""
+    may = caller.may
+    shown = {
+        "can_download": may(Operation.DOWNLOAD),
+        "can_upload": may(Operation.UPLOAD),
+        "can_rename": may(Operation.RENAME) and not item.is_root,
+        "can_delete": may(Operation.DELETE) and not item.is_root,
+        "can_share": False,
+        "can_set_share_access": False,
+        "can_invite_collaborator": False,
+    }
+    if item.type == "folder":
+        return {**shown, "can_apply_watermark": False}
+    return {
+        **shown,
+        "can_preview": may(Operation.READ),
+        "can_comment": False,
+        "can_annotate": False,
+        "can_view_annotations_all": False,
+        "can_view_annotations_self": False,
+    }

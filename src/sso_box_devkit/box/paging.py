@@ -1,0 +1,56 @@
+"""Box's two ways to turn pages: offset and limit, or an opaque marker."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from starlette.datastructures import QueryParams
+
+from sso_box_devkit.box.responses import BoxError
+
+MAX_LIMIT = 1000
+DEFAULT_LIMIT = 100
+MAX_OFFSET = 10_000
+
+T = TypeVar("T")
+
+
+def page(
+    query: QueryParams,
+    entries: Sequence[T],
+    show: Callable[[T], dict[str, Any]],
+    order: Sequence[dict[str, str]],
+) -> dict[str, Any]:
+    """One page in Box's collection form. A limit above the maximum is clamped."""
+    limit = min(_number(query, "limit", DEFAULT_LIMIT), MAX_LIMIT)
+    if query.get("usemarker") == "true":
+        start = _start_of(query.get("marker") or "0")
+        end = start + limit
+        return {
+            "entries": [show(entry) for entry in entries[start:end]],
+            "limit": limit,
+            "next_marker": f"m{end}" if end < len(entries) else "",
+        }
+    offset = _number(query, "offset", 0)
+    if offset > MAX_OFFSET:
+        raise BoxError(400, "invalid_offset", "The offset is above 10000")
+    return {
+        "total_count": len(entries),
+        "entries": [show(entry) for entry in entries[offset : offset + limit]],
+        "offset": offset,
+        "limit": limit,
+        "order": list(order),
+    }
+
+
+def _number(query: QueryParams, name: str, default: int) -> int:
+    value = query.get(name, str(default))
+    if not value.isdecimal():
+        raise BoxError(400, f"invalid_{name}", f"Invalid {name}")
+    return int(value)
+
+
+def _start_of(marker: str) -> int:
+    position = marker.removeprefix("m")
+    if not position.isdecimal():
+        raise BoxError(400, "invalid_parameter", "Invalid marker")
+    return int(position)

@@ -1,0 +1,54 @@
+"""The switches of one emulated enterprise: what an admin sets, and what Box leaves unsaid.
+
+Changed while running with ``PATCH /_emulator/settings``; the names are a contract.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+
+
+class Settings(BaseModel):
+    """Each default is what a correctly set up Box app gives, or, where Box is silent,
+    the behaviour that is hardest on a client.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    # What an admin switches at Box.
+    app_authorized: bool = True
+    user_tokens_enabled: bool = True
+    as_user_enabled: bool = True
+    app_access: Literal["app", "enterprise"] = "enterprise"
+    cors_domains: list[str] = ["http://localhost:5173"]
+
+    # Box's clock against ours: every time rule and the Date header follow it.
+    clock_offset_s: float = Field(default=0, ge=-1e9, le=1e9)
+    # Before each answer, control routes excepted.
+    latency_ms: float = Field(default=0, ge=0, le=60_000)
+    # None: somewhere from 3600 to 4250, as seen at Box, so that nobody hard-codes it.
+    token_life_s: int | None = Field(default=None, ge=1, le=86_400)
+
+    # Box does not say how long a new user stays unfindable by its external id,
+    # nor whether that id must be unique.
+    lookup_lag_s: Seconds = 0
+    duplicate_external_id: Literal["allow", "conflict"] = "allow"
+
+    # Box does not say what deactivation does to new tokens and to live ones.
+    inactive_user_tokens: Literal["refuse", "allow"] = "refuse"
+    inactive_user_sessions: Literal["live", "dead"] = "live"
+    # Deleting a user who owns content without `force`.
+    delete_with_content_status: Literal[400, 403, 409] = 400
+
+    # Downscoping: unsaid is whether a narrow token may be exchanged again, and
+    # whether its children die with a revoked token.
+    exchange_again: Literal["narrow", "refuse"] = "narrow"
+    revoke_children: bool = False
+    revoke_unknown: Literal["ok", "error"] = "ok"
+
+    # Wrong answers a careful client must notice.
+    ignore_scope: bool = False  # all of the subject's rights, as if no scope was sent
+    ignore_resource: bool = False  # no restriction to the resource that was sent
+    grant_extra_scope: str | None = None  # one scope that nobody asked for

@@ -1,0 +1,366 @@
+"""App users: found by exact id alone, created by one POST, read, deleted."""
+
+import json
+import unicodedata
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, strategies as st
+from starlette.applications import Starlette
+
+from sso_box_api.box import (
+    Box,
+    ConflictAtBox,
+    NotFoundAtBox,
+    OutcomeUnknown,
+    RefusedByBox,
+)
+from sso_box_api.box.users import NAME_MAX, short_name
+from sso_box_api.errors import BoxUnavailable
+from sso_box_devkit.box import Enterprise
+from tests.support.box_script import (
+    Script,
+    box_settings,
+    client_over,
+    error,
+    listing,
+    token,
+    user,
+)
+
+FIELDS = "id,name,login,status,is_platform_access_only,external_app_user_id,created_at"
+
+
+@pytest.fixture
+def emulated(emulator: Starlette, enterprise: Enterprise) -> Box:
+    """The client before the emulator, in process."""
+    return client_over(httpx.ASGITransport(emulator), box_settings(enterprise.config()))
+
+
+@pytest.fixture
+def client(script: Script) -> Box:
+    script.tokens(token())
+    return client_over(script.transport)
+
+
+# Look-up
+
+
+async def test_a_user_is_found_by_the_external_id_it_was_created_with(
+    emulated: Box,
+) -> None:
+    made = await emulated.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    assert made.external_app_user_id == "sb1-ada"
+    assert made.is_platform_access_only is True
+    assert (made.name, made.status) == ("Ada", "active")
+    assert await emulated.find_app_users("sb1-ada") == [made]
+    assert await emulated.find_app_users("sb1-ad") == []
+
+
+async def test_the_look_up_asks_for_the_fields_that_box_leaves_out(
+    client: Box, script: Script
+) -> None:
+    asked = script.on("GET", "/2.0/users", listing())
+    assert await client.find_app_users("auth0|a b&c") == []
+    params = asked.calls.last.request.url.params
+    assert params["external_app_user_id"] == "auth0|a b&c"
+    assert params["fields"] == FIELDS
+    assert asked.calls.last.request.headers["authorization"] == "Bearer T1"
+
+
+async def test_only_the_exact_external_id_is_a_match(
+    client: Box, script: Script
+) -> None:
+    others = [
+        user(str(n), external_app_user_id=value)
+        for n, value in enumerate(["SB1-ADA", "sb1-ada2", None, "", 7], start=1)
+    ]
+    script.on("GET", "/2.0/users", listing(*others, user("9")))
+    assert [u.id for u in await client.find_app_users("sb1-ada")] == ["9"]
+
+
+async def test_the_oldest_comes_first_then_the_lowest_id(
+    client: Box, script: Script
+) -> None:
+    script.on(
+        "GET",
+        "/2.0/users",
+        listing(
+            user("5", created_at=None),
+            user("6", created_at="rubbish"),
+            user("100", created_at="2026-01-01T09:00:00+00:00"),
+            user("99", created_at="2026-01-01T01:00:00-08:00"),
+            user("7", created_at="2026-01-01T00:30:00-08:00"),
+            user("8", created_at="2026-01-01T12:00:00"),
+        ),
+    )
+    found = await client.find_app_users("sb1-ada")
+    assert [u.id for u in found] == ["7", "99", "100", "8", "5", "6"]
+
+
+async def test_pages_are_followed_by_the_size_that_box_served(
+    client: Box, script: Script
+) -> None:
+    asked = script.on(
+        "GET",
+        "/2.0/users",
+        listing(user("2"), total_count=5, limit=2),
+        listing(total_count=5, limit=2),
+        listing(user("1"), user("2"), total_count=5, limit=2),
+    )
+    assert [u.id for u in await client.find_app_users("sb1-ada")] == ["1", "2"]
+    offsets = [call.request.url.params["offset"] for call in asked.calls]
+    assert offsets == ["0", "2", "4"]
+
+
+@pytest.mark.parametrize("limit", [None, 0, -1, 1000, "2"])
+async def test_a_page_size_that_makes_no_sense_is_not_believed(
+    client: Box, script: Script, limit: Any
+) -> None:
+    first = listing(total_count=101, limit=limit)
+    script.on("GET", "/2.0/users", first, listing(user(), total_count=101))
+    assert [u.id for u in await client.find_app_users("sb1-ada")] == ["11"]
+
+
+async def test_a_list_without_end_is_no_proof_of_absence(
+    client: Box, script: Script
+) -> None:
+    asked = script.on("GET", "/2.0/users", listing(total_count=10**9))
+    with pytest.raises(BoxUnavailable, match="pages"):
+        await client.find_app_users("sb1-ada")
+    assert asked.call_count == 10
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"null",
+        {"entries": None, "total_count": 0},
+        {"entries": []},
+        listing("x")[1],  # type: ignore[arg-type] # wrong on purpose
+        listing(user("../1"))[1],
+        listing(user(status=None))[1],
+    ],
+)
+async def test_a_list_that_cannot_be_read_is_no_proof_of_absence(
+    client: Box, script: Script, body: Any
+) -> None:
+    script.on("GET", "/2.0/users", (200, body))
+    with pytest.raises(BoxUnavailable):
+        await client.find_app_users("sb1-ada")
+
+
+# Creation
+
+
+async def test_a_new_user_has_the_quota_of_the_settings(script: Script) -> None:
+    script.tokens(token())
+    client = client_over(script.transport, box_settings(user_quota_bytes=5))
+    posted = script.on("POST", "/2.0/users", (201, user()))
+    await client.create_app_user("Ada \ud800", "sb1-ada", timeout_s=2)
+    request = posted.calls.last.request
+    assert json.loads(request.content) == {
+        "name": "Ada \ud800",
+        "is_platform_access_only": True,
+        "external_app_user_id": "sb1-ada",
+        "space_amount": 5,
+    }
+    assert request.url.params["fields"] == FIELDS
+
+
+async def test_an_answer_without_the_asked_fields_still_has_the_new_id(
+    client: Box, script: Script
+) -> None:
+    script.on("POST", "/2.0/users", (201, {"type": "user", "id": "11"}))
+    made = await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    assert (made.id, made.status, made.external_app_user_id) == ("11", "active", None)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (503, b""),
+        (500, b"<html>"),
+        (408, b""),
+        (302, b"", {"location": "https://elsewhere.example"}),
+        (201, b""),
+        (201, b'{"id": "1'),
+        (201, {"id": "x"}),
+        (201, user(external_app_user_id="sb1-eve")),
+        (201, b"x" * (1024 * 1024 + 1)),
+        (404, b"<html>no such page"),
+        (409, b"<html>"),
+        httpx.ReadTimeout("slow"),
+        httpx.ReadError("reset"),
+        httpx.WriteError("reset"),
+        httpx.RemoteProtocolError("cut"),
+        ConnectionResetError("dropped"),
+    ],
+    ids=lambda a: type(a).__name__ if isinstance(a, Exception) else str(a)[:24],
+)
+async def test_an_unclear_answer_leaves_the_outcome_unknown_after_one_post(
+    client: Box, script: Script, answer: Any
+) -> None:
+    posted = script.on("POST", "/2.0/users", answer)
+    with pytest.raises(OutcomeUnknown):
+        await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    assert posted.call_count == 1
+    assert client.state() == "failing"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (429, b"", {"retry-after": "7"}),
+        (401, b""),
+        httpx.ConnectError("refused"),
+        httpx.ConnectTimeout("no answer"),
+        httpx.PoolTimeout("busy"),
+    ],
+    ids=["429", "401", "refused", "connect time-out", "pool time-out"],
+)
+async def test_what_was_certainly_not_done_is_plainly_unavailable_after_one_post(
+    client: Box, script: Script, answer: Any
+) -> None:
+    posted = script.on("POST", "/2.0/users", answer)
+    with pytest.raises(BoxUnavailable) as caught:
+        await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    assert type(caught.value) is BoxUnavailable
+    assert caught.value.retry_after == (
+        {429: 7, 401: 1}.get(answer[0], 5) if isinstance(answer, tuple) else 5
+    )
+    assert posted.call_count == 1
+
+
+async def test_after_a_401_the_next_creation_has_a_new_token(script: Script) -> None:
+    script.tokens(token("T1"), token("T2"))
+    client = client_over(script.transport)
+    posted = script.on("POST", "/2.0/users", (401, b""), (201, user()))
+    with pytest.raises(BoxUnavailable):
+        await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    used = [call.request.headers["authorization"] for call in posted.calls]
+    assert used == ["Bearer T1", "Bearer T2"]
+
+
+async def test_a_creation_that_never_got_a_service_token_was_not_sent(
+    script: Script,
+) -> None:
+    script.tokens((503, b""))
+    posted = script.on("POST", "/2.0/users", (201, user()))
+    client = client_over(script.transport)
+    with pytest.raises(BoxUnavailable) as caught:
+        await client.create_app_user("Ada", "sb1-ada", timeout_s=0.01)
+    assert type(caught.value) is BoxUnavailable
+    assert not posted.called
+
+
+@pytest.mark.parametrize("body", [error(409, "conflict"), (409, b"")])
+async def test_a_conflict_is_told_apart(client: Box, script: Script, body: Any) -> None:
+    posted = script.on("POST", "/2.0/users", body)
+    with pytest.raises(ConflictAtBox):
+        await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    assert posted.call_count == 1
+
+
+async def test_the_emulator_conflicts_over_an_external_id(
+    emulated: Box, enterprise: Enterprise
+) -> None:
+    enterprise.settings.duplicate_external_id = "conflict"
+    await emulated.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    with pytest.raises(ConflictAtBox):
+        await emulated.create_app_user("Ada", "sb1-ada", timeout_s=2)
+
+
+async def test_a_definite_refusal_carries_what_an_administrator_needs(
+    client: Box, script: Script
+) -> None:
+    code = "access_denied_insufficient_permissions"
+    script.on("POST", "/2.0/users", error(403, code))
+    with pytest.raises(RefusedByBox) as caught:
+        await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    refused = caught.value
+    assert type(refused) is RefusedByBox
+    assert (refused.box_status, refused.box_code) == (403, code)
+    assert refused.box_request_id == "req-1"
+    assert "Manage users" in refused.hint
+    assert refused.reason == f"POST /2.0/users 403 {code} req-1"
+    assert "hush" not in repr(refused) + str(vars(refused))
+
+
+# Reading and deleting
+
+
+async def test_a_user_is_read_and_deleted(emulated: Box, box: Any) -> None:
+    made = await emulated.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    assert await emulated.get_user(made.id) == made
+    await emulated.delete_user(made.id)
+    assert await box.users() == []
+    with pytest.raises(NotFoundAtBox):
+        await emulated.get_user(made.id)
+    await emulated.delete_user(made.id)
+
+
+async def test_deleting_never_forces(client: Box, script: Script) -> None:
+    deleted = script.on("DELETE", "/2.0/users/11", (204, b""))
+    await client.delete_user("11")
+    assert deleted.calls.last.request.url.query == b""
+
+
+async def test_a_refused_deletion_is_told(client: Box, script: Script) -> None:
+    script.on("DELETE", "/2.0/users/11", error(400, "bad_request"))
+    with pytest.raises(RefusedByBox):
+        await client.delete_user("11")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{"])
+async def test_a_404_that_is_not_from_box_makes_nobody_disappear(
+    client: Box, script: Script, body: bytes
+) -> None:
+    script.on("GET", "/2.0/users/11", (404, body))
+    with pytest.raises(BoxUnavailable):
+        await client.get_user("11")
+
+
+@pytest.mark.parametrize("user_id", ["", "me", "1/../2", "1?x", "\u0661"])
+async def test_an_id_that_is_none_is_never_sent(client: Box, user_id: str) -> None:
+    with pytest.raises(ValueError, match="box_user_id"):
+        await client.get_user(user_id)
+    with pytest.raises(ValueError, match="box_user_id"):
+        await client.delete_user(user_id)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("Ada", "Ada"),
+        ("  Ada ", "Ada"),
+        ("x" * 51, "x" * 50),
+        ("é" * 60, "é" * 50),
+        ("e\u0301" * 50, "é" * 50),
+        ("x" * 49 + " y", "x" * 49),
+        ("x" * 49 + "q\u0323", "x" * 49),
+        ("x" * 49 + "👍🏽", "x" * 49),
+        ("x" * 48 + "👩\u200d🚀!", "x" * 48),
+        ("x" * 49 + "🇩🇪", "x" * 49),
+        ("x" * 48 + "🇩🇪🇫🇷", "x" * 48 + "🇩🇪"),
+        ("x" * 46 + "🇩🇪🇫🇷🇮🇹", "x" * 46 + "🇩🇪🇫🇷"),
+        ("x" * 49 + "\u1100\u1160", "x" * 49),
+        ("a" + "\u0323" * 60, "ạ" + "\u0323" * 49),
+    ],
+)
+def test_a_name_is_cut_between_characters(name: str, short: str) -> None:
+    assert short_name(name) == short
+
+
+@given(st.text(min_size=1, max_size=80))
+def test_a_short_name_fits_and_begins_the_name(name: str) -> None:
+    short = short_name(name)
+    assert len(short) <= NAME_MAX
+    assert unicodedata.normalize("NFC", name).strip().startswith(short)

@@ -1,0 +1,113 @@
+"""Names and addresses as people chose them, made safe."""
+
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from sso_box_api.identity.claim_text import cut_by_grapheme, display_name, email_hint
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+FLAG = "\U0001f1e9\U0001f1ea"
+SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
+THUMB = "\U0001f44d\U0001f3fd"
+JAMO = "\u1100\u1161\u11a8"
+
+
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        ({"name": "Ada Lovelace", "given_name": "X"}, "Ada Lovelace"),
+        ({"given_name": "Ada", "family_name": "Lovelace"}, "Ada Lovelace"),
+        ({"given_name": "Ada"}, "Ada"),
+        ({"family_name": "Lovelace"}, "Lovelace"),
+        ({"preferred_username": "ada"}, "ada"),
+        ({"name": "  ", "preferred_username": "ada"}, "ada"),
+        ({"name": "\u200b", "preferred_username": "ada"}, "ada"),
+        ({"name": 7, "given_name": ["Ada"], "preferred_username": None}, None),
+        ({"email": "ada@example.com"}, None),
+        ({}, None),
+    ],
+)
+def test_the_name_comes_from_the_first_claim_that_has_one(
+    claims: dict[str, Any], name: str | None
+) -> None:
+    assert display_name(claims) == name
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("Ada\0 Love\nlace\x7f", "Ada Lovelace"),
+        ("Ada\ud800\udfff", "Ada"),
+        ("Jo\u0308rg", "Jörg"),
+        ("Ada\u2028\u2029", "Ada"),
+        ("\u202eecalevoL adA", "ecalevoL adA"),
+        ("می\u200cرم", "می\u200cرم"),
+        ("李小龍", "李小龍"),
+        (FAMILY, FAMILY),
+    ],
+)
+def test_a_name_is_normalised_and_loses_only_what_is_unsafe(
+    raw: str, clean: str
+) -> None:
+    assert display_name({"name": raw}) == clean
+
+
+@pytest.mark.parametrize("cluster", [FAMILY, FLAG, SCOTLAND, THUMB, JAMO, "q\u0308"])
+def test_a_long_name_is_never_cut_inside_a_character(cluster: str) -> None:
+    for offset in range(len(cluster)):
+        text = "x" * (255 - offset) + cluster + "tail"
+        cut = cut_by_grapheme(text, 255)
+        assert cut == "x" * (255 - offset) + (cluster if len(cluster) <= offset else "")
+
+
+def test_flags_in_a_row_are_cut_between_pairs() -> None:
+    assert cut_by_grapheme("x" + FLAG * 200, 255) == "x" + FLAG * 127
+    assert cut_by_grapheme(FLAG * 200, 255) == FLAG * 127
+
+
+def test_text_without_a_place_to_cut_is_cut_at_the_limit() -> None:
+    assert cut_by_grapheme("\u0308" * 300, 255) == "\u0308" * 255
+
+
+def test_a_cut_leaves_no_trailing_space() -> None:
+    assert display_name({"name": "x" * 254 + " yy"}) == "x" * 254
+
+
+@given(st.text(max_size=600))
+def test_any_text_becomes_a_safe_name_or_none(text: str) -> None:
+    name = display_name({"name": text})
+    assert name is None or (
+        0 < len(name) <= 255
+        and unicodedata.is_normalized("NFC", name)
+        and name == name.strip()
+        and name.encode()
+        and not {unicodedata.category(c) for c in name} & {"Cc", "Cs", "Zl", "Zp"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({"email": "a@b.example", "email_verified": True}, ("a@b.example", True)),
+        ({"email": "a@b.example", "email_verified": "true"}, ("a@b.example", True)),
+        ({"email": "a@b.example", "email_verified": "True"}, ("a@b.example", False)),
+        ({"email": "a@b.example", "email_verified": 1}, ("a@b.example", False)),
+        ({"email": "a@b.example", "email_verified": False}, ("a@b.example", False)),
+        ({"email": "a@b.example", "email_verified": [True]}, ("a@b.example", False)),
+        ({"email": "a@b.example"}, ("a@b.example", False)),
+        ({"email": "a\0@b.example", "email_verified": True}, ("a@b.example", False)),
+        ({"email": " a@b.example", "email_verified": True}, ("a@b.example", False)),
+        ({"email": "no address", "email_verified": True}, (None, False)),
+        ({"email": "a@" + "b" * 253, "email_verified": True}, (None, False)),
+        ({"email": ["a@b.example"], "email_verified": True}, (None, False)),
+        ({"email_verified": True}, (None, False)),
+    ],
+    ids=str,
+)
+def test_an_address_is_trusted_only_as_the_very_text_that_was_verified(
+    claims: dict[str, Any], expected: tuple[str | None, bool]
+) -> None:
+    assert email_hint(claims) == expected

@@ -1,0 +1,327 @@
+"""Whatever the issuer's servers answer, a token is unavailable and the cause is named.
+
+The same cases go through the doctor's probe, whose one line an operator acts on.
+"""
+
+import asyncio
+import gzip
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import respx
+from typing_extensions import override
+
+from sso_box_api.errors import KeysUnavailable
+from sso_box_api.identity import IdentityVerifier, ProbeReport, UnverifiedToken
+from sso_box_api.identity.documents import MAX_DOCUMENT_BYTES
+from sso_box_api.settings import ProviderSettings
+from tests.support.oidc import Clock, provider_values
+from tests.support.tokens import SigningKey, good_claims
+
+KEY = SigningKey.rsa("key-1")
+EC_KEY = SigningKey.ec("key-ec")
+ISSUER = "https://idp.example"
+DISCOVERY = f"{ISSUER}/.well-known/openid-configuration"
+JWKS = f"{ISSUER}/keys"
+METADATA = {"issuer": ISSUER, "jwks_uri": JWKS}
+MARK = "text-of-the-other-end"
+
+
+class Chunks(httpx.AsyncByteStream):
+    """A body that is produced while it is read, and counts how far that went."""
+
+    def __init__(self, chunk: bytes, times: int) -> None:
+        self.chunk, self.times, self.read = chunk, times, 0
+
+    @override
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(self.times):
+            self.read += len(self.chunk)
+            yield self.chunk
+
+
+async def _hangs(_: httpx.Request) -> httpx.Response:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+def metadata(**changes: Any) -> dict[str, Any]:
+    return {"json": METADATA | changes}
+
+
+def jwks(*keys: Any) -> dict[str, Any]:
+    return {"json": {"keys": list(keys)}}
+
+
+ANY_DOCUMENT: dict[str, tuple[dict[str, Any], str]] = {
+    "an error": ({"status_code": 500, "text": MARK}, "answers with status 500"),
+    "not allowed": ({"status_code": 403, "json": METADATA}, "answers with status 403"),
+    "no content": ({"status_code": 204}, "answers with status 204"),
+    "a redirect": (
+        {"status_code": 302, "headers": {"Location": f"https://x.example/{MARK}"}},
+        "answers with a redirect, and none is followed",
+    ),
+    "a page": ({"html": f"<html>{MARK}</html>"}, "is not a JSON object"),
+    "an empty body": ({"content": b""}, "is not a JSON object"),
+    "a list": ({"json": [MARK]}, "is not a JSON object"),
+    "nesting": ({"content": b"[" * 200_000}, "is not a JSON object"),
+    "not UTF-8": ({"content": b"\xff\xfe\xff"}, "is not a JSON object"),
+    "compression": (
+        {
+            "content": gzip.compress(json.dumps(METADATA).encode()),
+            "headers": {"Content-Encoding": "gzip"},
+        },
+        "comes compressed",
+    ),
+    "ten megabytes": ({"content": b"x" * 10_000_000}, "is larger than 262144 bytes"),
+}
+FAILURES: dict[str, tuple[Any, str]] = {
+    "no connection": (httpx.ConnectError(MARK), "no usable answer (ConnectError)"),
+    "a transport timeout": (httpx.ReadTimeout(MARK), "no usable answer (ReadTimeout)"),
+    "a broken protocol": (
+        httpx.RemoteProtocolError(MARK),
+        "no usable answer (RemoteProtocolError)",
+    ),
+    "an error nobody expects": (LookupError(MARK), "no usable answer (LookupError)"),
+    "silence": (_hangs, "no complete answer within 0.05 s"),
+}
+BAD_METADATA: dict[str, tuple[dict[str, Any], str]] = {
+    "another issuer": (metadata(issuer=f"https://{MARK}"), "names another issuer"),
+    "a slash": (metadata(issuer=f"{ISSUER}/"), "differs from the configured one only"),
+    "no issuer": (metadata(issuer=None), "names another issuer"),
+    "no jwks_uri": (metadata(jwks_uri=None), "jwks_uri is not an https URL"),
+    "keys in the clear": (
+        metadata(jwks_uri=f"http://idp.example/{MARK}"),
+        "jwks_uri is not an https URL",
+    ),
+    "keys in a file": (metadata(jwks_uri="file:///etc/keys"), "jwks_uri is not"),
+    "keys nowhere": (metadata(jwks_uri="https:///keys"), "jwks_uri is not"),
+    "a password": (metadata(jwks_uri=f"https://a:{MARK}@idp.example/k"), "jwks_uri is"),
+    "no address": (metadata(jwks_uri="https://[half/keys"), "jwks_uri is not"),
+    "a long address": (metadata(jwks_uri=JWKS + "k" * 2_048), "jwks_uri is not"),
+    "an odd address": (
+        metadata(jwks_uri="https://idp.example:port/keys"),
+        "no usable answer (InvalidURL)",
+    ),
+}
+BAD_KEYS: dict[str, tuple[dict[str, Any], str]] = {
+    "no keys": ({"json": {"kids": MARK}}, "no usable key for RS256"),
+    "an empty set": (jwks(), "no usable key for RS256"),
+    "only a curve key": (jwks(EC_KEY.jwk()), "no usable key for RS256"),
+    "only a shared secret": (jwks({"kty": "oct", "k": MARK}), "no usable key"),
+    "only a key for encryption": (jwks(KEY.jwk(use="enc")), "no usable key"),
+    "two keys under one kid": (
+        jwks(KEY.jwk(), SigningKey.rsa("key-1", number=1).jwk()),
+        "no usable key",
+    ),
+}
+
+
+def _cases() -> list[Any]:
+    answers = [
+        (
+            f"{what} for {name}",
+            url,
+            httpx.Response(**{"status_code": 200} | answer),
+            line,
+        )
+        for url, name, cases in (
+            (DISCOVERY, "metadata", ANY_DOCUMENT | BAD_METADATA),
+            (JWKS, "keys", ANY_DOCUMENT | BAD_KEYS),
+        )
+        for what, (answer, line) in cases.items()
+    ]
+    failures = [
+        (f"{what} for {name}", url, effect, line)
+        for url, name in ((DISCOVERY, "metadata"), (JWKS, "keys"))
+        for what, (effect, line) in FAILURES.items()
+    ]
+    return [pytest.param(url, e, line, id=i) for i, url, e, line in answers + failures]
+
+
+@pytest.fixture
+def issuer() -> Iterator[respx.MockRouter]:
+    """Answers well, unless a test says otherwise; anything else asked is an error."""
+    with respx.mock(assert_all_called=False) as router:
+        router.get(DISCOVERY, name="metadata").respond(**metadata())
+        router.get(JWKS, name="keys").respond(**jwks(KEY.jwk()))
+        yield router
+
+
+@pytest.fixture
+def values() -> dict[str, Any]:
+    return provider_values(fetch_timeout_s=0.05)
+
+
+@pytest.fixture
+async def verifier(
+    issuer: respx.MockRouter, values: dict[str, Any]
+) -> AsyncIterator[IdentityVerifier]:
+    del issuer
+    async with httpx.AsyncClient(trust_env=False) as http:
+        provider = ProviderSettings.model_validate(values)
+        verifier = IdentityVerifier([provider], http, clock=Clock())
+        yield verifier
+        await verifier.close()
+
+
+def good_token(**claims: Any) -> UnverifiedToken:
+    return UnverifiedToken(KEY.token(good_claims(Clock()(), **claims)))
+
+
+@pytest.mark.parametrize(("url", "effect", "line"), _cases())
+async def test_no_answer_of_the_issuer_does_more_than_make_its_keys_unavailable(
+    issuer: respx.MockRouter,
+    verifier: IdentityVerifier,
+    caplog: pytest.LogCaptureFixture,
+    url: str,
+    effect: httpx.Response | Exception | Callable[..., Any],
+    line: str,
+) -> None:
+    if isinstance(effect, httpx.Response):
+        issuer.get(url).mock(return_value=effect)
+    else:
+        issuer.get(url).mock(side_effect=effect)
+    with caplog.at_level(logging.WARNING), pytest.raises(KeysUnavailable) as refusal:
+        await verifier.verify(good_token())
+    assert (refusal.value.reason, refusal.value.retry_after) == ("keys_fetch_failed", 1)
+    assert line in caplog.text
+    report = await verifier.probe("main")
+    assert (report.ok, report.keys, report.clock_skew_s) == (False, 0, None)
+    assert report.problem is not None
+    assert line in report.problem
+    assert "\n" not in report.problem
+    assert MARK not in caplog.text + report.problem + repr(refusal.value)
+
+
+async def test_a_provider_that_signs_otherwise_is_told_from_one_without_keys(
+    issuer: respx.MockRouter, verifier: IdentityVerifier
+) -> None:
+    algs = ["ES256", 7]
+    issuer["metadata"].respond(**metadata(id_token_signing_alg_values_supported=algs))
+    issuer["keys"].respond(**jwks(EC_KEY.jwk()))
+    problem = (await verifier.probe("main")).problem
+    assert problem == "the provider does not sign with RS256; correct algs"
+
+
+async def test_reading_stops_at_the_limit(
+    issuer: respx.MockRouter, verifier: IdentityVerifier
+) -> None:
+    body = Chunks(b"x" * 16_384, times=1_000)
+    issuer["keys"].mock(return_value=httpx.Response(200, stream=body))
+    with pytest.raises(KeysUnavailable):
+        await verifier.verify(good_token())
+    assert body.read <= MAX_DOCUMENT_BYTES + len(body.chunk)
+
+
+async def test_a_body_that_never_ends_is_cut_by_the_clock(
+    issuer: respx.MockRouter, verifier: IdentityVerifier
+) -> None:
+    class Endless(Chunks):
+        @override
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.Event().wait()
+
+    answer = httpx.Response(200, stream=Endless(b"", 0))
+    issuer["keys"].mock(return_value=answer)
+    report = await verifier.probe("main")
+    assert report.problem is not None
+    assert "no complete answer within 0.05 s" in report.problem
+
+
+async def test_documents_up_to_the_limit_and_of_any_media_type_are_read(
+    issuer: respx.MockRouter, verifier: IdentityVerifier
+) -> None:
+    body = json.dumps({"keys": [KEY.jwk()]}).encode().ljust(MAX_DOCUMENT_BYTES)
+    issuer["keys"].respond(content=body, content_type="text/html")
+    assert (await verifier.verify(good_token())).subject == "00u1ada"
+
+
+async def test_a_server_is_asked_for_plain_json(
+    issuer: respx.MockRouter, verifier: IdentityVerifier
+) -> None:
+    await verifier.verify(good_token())
+    sent = issuer["keys"].calls.last.request.headers
+    assert (sent["accept"], sent["accept-encoding"]) == ("application/json", "identity")
+
+
+async def test_redirects_are_not_followed_even_by_a_client_that_would(
+    issuer: respx.MockRouter, values: dict[str, Any]
+) -> None:
+    elsewhere = issuer.get("https://x.example/keys").respond(**jwks(KEY.jwk()))
+    issuer["keys"].respond(302, headers={"Location": "https://x.example/keys"})
+    async with httpx.AsyncClient(follow_redirects=True, trust_env=False) as http:
+        provider = ProviderSettings.model_validate(values)
+        verifier = IdentityVerifier([provider], http, clock=Clock())
+        with pytest.raises(KeysUnavailable):
+            await verifier.verify(good_token())
+    assert not elsewhere.called
+
+
+@pytest.mark.parametrize(
+    "values", [provider_values(issuer="http://localhost:9000")], ids=["loopback"]
+)
+@pytest.mark.parametrize(
+    ("jwks_uri", "works"),
+    [
+        ("http://localhost:9000/keys", True),
+        ("http://localhost:9001/keys", True),
+        ("https://idp.example/keys", True),
+        ("http://idp.example/keys", False),
+    ],
+)
+async def test_keys_in_the_clear_are_only_for_a_loopback_issuer_on_its_host(
+    issuer: respx.MockRouter, verifier: IdentityVerifier, jwks_uri: str, *, works: bool
+) -> None:
+    issuer.get("http://localhost:9000/.well-known/openid-configuration").respond(
+        json={"issuer": "http://localhost:9000", "jwks_uri": jwks_uri}
+    )
+    issuer.get(jwks_uri).respond(**jwks(KEY.jwk()))
+    assert (await verifier.probe("main")).ok is works
+
+
+@pytest.mark.parametrize(
+    ("date", "skew_s"),
+    [
+        ("Fri, 15 Jan 2027 08:00:00 GMT", 0.0),
+        ("Fri, 15 Jan 2027 08:01:30 GMT", 90.0),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", -3600.0),
+        ("Fri, 15 Jan 2027 08:00:00 -0000", 0.0),
+        ("tomorrow", None),
+        ("", None),
+        ("Fri, 15 Jan 99999 08:00:00 GMT", None),
+    ],
+)
+async def test_the_probe_says_by_how_much_the_clocks_differ(
+    issuer: respx.MockRouter,
+    verifier: IdentityVerifier,
+    date: str,
+    skew_s: float | None,
+) -> None:
+    issuer["keys"].respond(**jwks(KEY.jwk()), headers={"Date": date})
+    assert await verifier.probe("main") == ProbeReport(
+        ok=True, problem=None, keys=1, clock_skew_s=skew_s
+    )
+
+
+async def test_the_probe_leaves_the_keys_in_use_alone(
+    issuer: respx.MockRouter, verifier: IdentityVerifier
+) -> None:
+    await verifier.probe("main")
+    assert verifier.key_states()["main"].state == "unfetched"
+    await verifier.verify(good_token())
+    issuer["keys"].respond(500)
+    await verifier.probe("main")
+    assert verifier.key_states()["main"].state == "fresh"
+
+
+async def test_the_probe_of_a_provider_that_is_not_configured_is_a_mistake(
+    verifier: IdentityVerifier,
+) -> None:
+    with pytest.raises(KeyError):
+        await verifier.probe("other")

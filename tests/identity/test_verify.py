@@ -1,0 +1,494 @@
+"""Which tokens are accepted, and the exact rule by which each other one is refused."""
+
+import base64
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from sso_box_api.errors import CredentialError
+from sso_box_api.identity import Identity, IdentityVerifier, UnverifiedToken
+from sso_box_api.identity.rules import Rule
+from sso_box_api.settings import ProviderSettings
+from tests.support.oidc import Clock, FakeIssuer, provider_values
+from tests.support.tokens import SigningKey, b64url, compact_json, good_claims
+
+NOW = 1_800_000_000
+KEY = SigningKey.rsa("key-1")
+STRANGER = SigningKey.rsa("key-1", number=1)
+ES_KEY = SigningKey.ec("key-ec")
+GOOD = good_claims(NOW)
+
+
+def claims(*, without: tuple[str, ...] = (), **changes: Any) -> str:
+    return KEY.token(good_claims(NOW, without=without, **changes))
+
+
+def header(**changes: Any) -> str:
+    return KEY.token(GOOD, changes)
+
+
+def payload(text: str | bytes) -> str:
+    return KEY.token(text if isinstance(text, bytes) else text.encode())
+
+
+def segments(**changes: str) -> str:
+    names = ("header", "payload", "signature")
+    parts = dict(zip(names, KEY.token(GOOD).split("."), strict=True)) | changes
+    return ".".join(parts[name] for name in names)
+
+
+def hs256_with_public_key() -> str:
+    import hmac
+
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    public = KEY.private.public_key().public_bytes(
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    )
+    text = f"{b64url(compact_json({'alg': 'HS256'}))}.{b64url(compact_json(GOOD))}"
+    return f"{text}.{b64url(hmac.digest(public, text.encode(), 'sha256'))}"
+
+
+def with_loose_bits() -> str:
+    """The same signature bytes, spelled with unused bits set in the last character."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    signature = KEY.token(GOOD).split(".")[2]
+    loose = signature[:-1] + alphabet[alphabet.index(signature[-1]) + 1]
+    pad = "=" * (-len(loose) % 4)
+    assert base64.urlsafe_b64decode(loose + pad) == base64.urlsafe_b64decode(
+        signature + pad
+    )
+    return segments(signature=loose)
+
+
+def raw_claim(name: str, text: str) -> str:
+    """A payload in which one value is spelled by hand."""
+    body = json.dumps({k: v for k, v in GOOD.items() if k != name})
+    return payload(f'{body[:-1]}, "{name}": {text}}}')
+
+
+def nested(depth: int) -> str:
+    return raw_claim("deep", "[" * depth + "]" * depth)
+
+
+LOGOUT: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
+
+# Each differs from a good token in exactly one thing.
+REFUSED: list[tuple[str, Rule, Callable[[], str]]] = [
+    ("longer than the limit", Rule.TOKEN_TOO_LONG, lambda: claims(x="x" * 13_000)),
+    ("not ASCII", Rule.TOKEN_NOT_ASCII, lambda: segments(signature="é")),
+    ("a lone surrogate", Rule.TOKEN_NOT_ASCII, lambda: segments(signature="\ud800")),
+    ("empty", Rule.SEGMENT_COUNT, lambda: ""),
+    ("two segments", Rule.SEGMENT_COUNT, lambda: KEY.token(GOOD).rpartition(".")[0]),
+    ("four segments", Rule.SEGMENT_COUNT, lambda: KEY.token(GOOD) + ".AAAA"),
+    ("only dots", Rule.SEGMENT_COUNT, lambda: "." * 16_000),
+    ("encrypted", Rule.TOKEN_ENCRYPTED, lambda: KEY.token(GOOD) + ".AAAA.AAAA"),
+    ("no header", Rule.SEGMENT_EMPTY, lambda: segments(header="")),
+    ("no payload", Rule.SEGMENT_EMPTY, lambda: segments(payload="")),
+    ("unsigned", Rule.SIGNATURE_MISSING, lambda: segments(signature="")),
+    ("a long header", Rule.HEADER_TOO_LONG, lambda: header(x5c=["A" * 2_000])),
+    (
+        "a long signature",
+        Rule.SIGNATURE_TOO_LONG,
+        lambda: segments(signature="A" * 1_368),
+    ),
+    (
+        "padding",
+        Rule.BASE64URL_NOT_CANONICAL,
+        lambda: KEY.token(GOOD) + "==",
+    ),
+    (
+        "junk that a decoder skips",
+        Rule.BASE64URL_NOT_CANONICAL,
+        lambda: KEY.token(GOOD) + "!",
+    ),
+    ("a line break", Rule.BASE64URL_NOT_CANONICAL, lambda: KEY.token(GOOD) + "\n"),
+    (
+        "the other base64 alphabet",
+        Rule.BASE64URL_NOT_CANONICAL,
+        lambda: segments(signature="+/+/"),
+    ),
+    (
+        "an impossible length",
+        Rule.BASE64URL_NOT_CANONICAL,
+        lambda: segments(signature="AAAAA"),
+    ),
+    ("loose bits", Rule.BASE64URL_NOT_CANONICAL, with_loose_bits),
+    ("a header that is no JSON", Rule.JSON_INVALID, lambda: KEY.token(GOOD, b"{")),
+    ("a payload that is no JSON", Rule.JSON_INVALID, lambda: payload("{'iss': 1}")),
+    ("a payload not in UTF-8", Rule.JSON_INVALID, lambda: payload(b'{"x":"\xff"}')),
+    (
+        "a payload in UTF-16",
+        Rule.JSON_INVALID,
+        lambda: payload(json.dumps(GOOD).encode("utf-16")),
+    ),
+    (
+        "a byte order mark",
+        Rule.JSON_INVALID,
+        lambda: payload(b"\xef\xbb\xbf" + compact_json(GOOD)),
+    ),
+    ("a header that is a list", Rule.JSON_NOT_OBJECT, lambda: KEY.token(GOOD, b"[]")),
+    ("a payload that is a string", Rule.JSON_NOT_OBJECT, lambda: payload('"ada"')),
+    (
+        "a claim twice",
+        Rule.JSON_DUPLICATE_MEMBER,
+        lambda: payload(json.dumps(GOOD)[:-1] + ', "sub": "00u1ada"}'),
+    ),
+    (
+        "a nested claim twice",
+        Rule.JSON_DUPLICATE_MEMBER,
+        lambda: raw_claim("address", '{"a": 1, "a": 1}'),
+    ),
+    (
+        "a header member twice",
+        Rule.JSON_DUPLICATE_MEMBER,
+        lambda: KEY.token(GOOD, b'{"alg":"RS256","kid":"key-1","alg":"RS256"}'),
+    ),
+    ("NaN", Rule.JSON_NUMBER, lambda: raw_claim("x", "NaN")),
+    ("Infinity", Rule.JSON_NUMBER, lambda: raw_claim("exp", "-Infinity")),
+    ("a number beyond floats", Rule.JSON_NUMBER, lambda: raw_claim("exp", "1e400")),
+    ("a huge integer", Rule.JSON_NUMBER, lambda: raw_claim("exp", "9" * 5_000)),
+    ("a huge fraction", Rule.JSON_NUMBER, lambda: raw_claim("x", "0." + "1" * 5_000)),
+    ("nested too deep", Rule.JSON_TOO_DEEP, lambda: nested(40)),
+    ("nested beyond recursion", Rule.JSON_TOO_DEEP, lambda: nested(5_500)),
+    ("no alg", Rule.ALG_NOT_ALLOWED, lambda: header(alg=None)),
+    ("alg none", Rule.ALG_NOT_ALLOWED, lambda: header(alg="none")),
+    ("alg of another type", Rule.ALG_NOT_ALLOWED, lambda: header(alg=["RS256"])),
+    ("alg in lower case", Rule.ALG_NOT_ALLOWED, lambda: header(alg="rs256")),
+    ("HS256 with the public key", Rule.ALG_NOT_ALLOWED, hs256_with_public_key),
+    (
+        "an algorithm this provider may not use",
+        Rule.ALG_NOT_ALLOWED,
+        lambda: KEY.under("key-1", alg="RS384").token(GOOD),
+    ),
+    ("crit", Rule.HEADER_EXTENSION, lambda: header(crit=["exp"], exp=1)),
+    ("an unencoded payload", Rule.HEADER_EXTENSION, lambda: header(b64=False)),
+    ("compression", Rule.HEADER_EXTENSION, lambda: header(zip="DEF")),
+    ("enc in a signed token", Rule.HEADER_EXTENSION, lambda: header(enc="A128GCM")),
+    ("an empty kid", Rule.KID_INVALID, lambda: header(kid="")),
+    ("a kid of another type", Rule.KID_INVALID, lambda: header(kid={"a": 1})),
+    (
+        "a null kid",
+        Rule.KID_INVALID,
+        lambda: KEY.token(GOOD, b'{"alg":"RS256","kid":null}'),
+    ),
+    ("a long kid", Rule.KID_INVALID, lambda: header(kid="k" * 257)),
+    ("a kid with a control", Rule.KID_INVALID, lambda: header(kid="key-1\n")),
+    ("a kid with umlauts", Rule.KID_INVALID, lambda: header(kid="schlüssel")),
+    ("an access token by typ", Rule.TYP_NOT_ACCEPTED, lambda: header(typ="at+jwt")),
+    (
+        "an access token by its media type",
+        Rule.TYP_NOT_ACCEPTED,
+        lambda: header(typ="application/at+jwt"),
+    ),
+    ("a logout token by typ", Rule.TYP_NOT_ACCEPTED, lambda: header(typ="logout+jwt")),
+    ("a typ of another type", Rule.TYP_NOT_ACCEPTED, lambda: header(typ=1)),
+    ("no iss", Rule.ISS_MISSING, lambda: claims(without=("iss",))),
+    ("iss as a list", Rule.ISS_TYPE, lambda: claims(iss=["https://idp.example"])),
+    ("another iss", Rule.ISS_UNKNOWN, lambda: claims(iss="https://evil.example")),
+    ("iss with a slash", Rule.ISS_UNKNOWN, lambda: claims(iss="https://idp.example/")),
+    ("iss in capitals", Rule.ISS_UNKNOWN, lambda: claims(iss="https://IDP.example")),
+    ("no aud", Rule.AUD_MISSING, lambda: claims(without=("aud",))),
+    ("a null aud", Rule.AUD_TYPE, lambda: claims(aud=None)),
+    ("an empty aud list", Rule.AUD_TYPE, lambda: claims(aud=[])),
+    ("aud with a number", Rule.AUD_TYPE, lambda: claims(aud=["spa", 1])),
+    ("another aud", Rule.AUD_MISMATCH, lambda: claims(aud="other")),
+    ("part of our aud", Rule.AUD_MISMATCH, lambda: claims(aud="sp")),
+    ("no exp", Rule.EXP_MISSING, lambda: claims(without=("exp",))),
+    ("a null exp", Rule.EXP_TYPE, lambda: claims(exp=None)),
+    ("exp as text", Rule.EXP_TYPE, lambda: claims(exp=str(NOW + 60))),
+    ("a boolean exp", Rule.EXP_TYPE, lambda: claims(exp=True)),
+    ("exp zero", Rule.EXP_TYPE, lambda: claims(exp=0)),
+    ("exp beyond every date", Rule.EXP_TYPE, lambda: claims(exp=2**53)),
+    ("expired at the leeway", Rule.EXP_PAST, lambda: claims(exp=NOW - 60)),
+    ("a foreign key", Rule.SIGNATURE_INVALID, lambda: STRANGER.token(GOOD)),
+    (
+        "another payload under the signature",
+        Rule.SIGNATURE_INVALID,
+        lambda: segments(payload=b64url(compact_json(GOOD | {"sub": "root"}))),
+    ),
+    (
+        "another alg label on the signature",
+        Rule.SIGNATURE_INVALID,
+        lambda: SigningKey("key-ec", "RS256", KEY.private).token(
+            GOOD, {"alg": "ES256"}
+        ),
+    ),
+    ("an unknown kid", Rule.KID_UNKNOWN, lambda: header(kid="key-2")),
+    (
+        "the kid of a key for another algorithm",
+        Rule.KID_UNKNOWN,
+        lambda: header(kid="key-ec"),
+    ),
+    (
+        "its own key in the header",
+        Rule.SIGNATURE_INVALID,
+        lambda: STRANGER.token(GOOD, {"jwk": STRANGER.jwk()}),
+    ),
+    (
+        "no kid, and no key that fits",
+        Rule.SIGNATURE_INVALID,
+        lambda: STRANGER.token(GOOD, {"kid": None}),
+    ),
+    ("no sub", Rule.SUB_MISSING, lambda: claims(without=("sub",))),
+    ("an empty sub", Rule.SUB_INVALID, lambda: claims(sub="")),
+    ("a numeric sub", Rule.SUB_INVALID, lambda: claims(sub=42)),
+    ("a long sub", Rule.SUB_INVALID, lambda: claims(sub="s" * 256)),
+    ("a sub with NUL", Rule.SUB_INVALID, lambda: claims(sub="ada\0")),
+    ("a sub with umlauts", Rule.SUB_INVALID, lambda: claims(sub="jörg")),
+    ("no iat", Rule.IAT_MISSING, lambda: claims(without=("iat",))),
+    ("iat as a list", Rule.IAT_TYPE, lambda: claims(iat=[NOW])),
+    ("a null nbf", Rule.NBF_TYPE, lambda: claims(nbf=None)),
+    ("auth_time as text", Rule.AUTH_TIME_TYPE, lambda: claims(auth_time="now")),
+    ("a false auth_time", Rule.AUTH_TIME_TYPE, lambda: claims(auth_time=False)),
+    (
+        "a stranger in aud",
+        Rule.AUD_UNTRUSTED_EXTRA,
+        lambda: claims(aud=["spa", "other"], azp="spa"),
+    ),
+    ("two in aud without azp", Rule.AZP_MISSING, lambda: claims(aud=["spa", "mobile"])),
+    ("azp as a list", Rule.AZP_TYPE, lambda: claims(azp=["spa"])),
+    ("a foreign azp", Rule.AZP_NOT_ALLOWED, lambda: claims(azp="other")),
+    ("a trusted audience as azp", Rule.AZP_NOT_ALLOWED, lambda: claims(azp="api")),
+    ("not valid yet", Rule.NBF_FUTURE, lambda: claims(nbf=NOW + 61)),
+    ("issued in the future", Rule.IAT_FUTURE, lambda: claims(iat=NOW + 61)),
+    (
+        "issued too long ago",
+        Rule.IAT_TOO_OLD,
+        lambda: claims(iat=NOW - 86_400 - 60, exp=NOW + 60),
+    ),
+    (
+        "expired when issued",
+        Rule.EXP_NOT_AFTER_IAT,
+        lambda: claims(iat=NOW, exp=NOW),
+    ),
+    (
+        "valid for too long",
+        Rule.LIFETIME_TOO_LONG,
+        lambda: claims(iat=NOW, exp=NOW + 86_401),
+    ),
+    ("a logout token", Rule.EVENTS_PRESENT, lambda: claims(events=LOGOUT)),
+    ("Keycloak's access token", Rule.TOKEN_KIND, lambda: claims(typ="Bearer")),
+    ("Cognito's access token", Rule.TOKEN_KIND, lambda: claims(token_use="access")),
+    (
+        "PingAM's access token",
+        Rule.TOKEN_KIND,
+        lambda: claims(tokenName="access_token"),
+    ),
+    ("a kind of another type", Rule.TOKEN_KIND, lambda: claims(typ=["ID"])),
+    *(
+        (
+            f"an access token by {name}",
+            Rule.ACCESS_TOKEN_CLAIMS,
+            lambda name=name: claims(without=("nonce",), **{name: "openid"}),
+        )
+        for name in ("scope", "scp", "client_id", "appid")
+    ),
+]
+
+PROVIDER = ProviderSettings.model_validate(
+    provider_values(
+        namespace="stable",
+        algs=["RS256", "ES256"],
+        trusted_extra_audiences=["api"],
+        allowed_azp=["android"],
+        other_issuers=["https://login.example.com"],
+        trust_email=True,
+    )
+)
+
+
+@pytest.fixture
+async def verifier() -> AsyncIterator[IdentityVerifier]:
+    issuer = FakeIssuer(KEY, ES_KEY)
+    async with issuer.client() as http:
+        verifier = IdentityVerifier([PROVIDER], http, clock=Clock(NOW))
+        yield verifier
+        await verifier.close()
+
+
+async def identity_of(verifier: IdentityVerifier, token: str) -> Identity:
+    return await verifier.verify(UnverifiedToken(token))
+
+
+@pytest.mark.parametrize(
+    ("rule", "make"),
+    [pytest.param(rule, make, id=what) for what, rule, make in REFUSED],
+)
+async def test_a_token_with_one_fault_is_refused_by_the_rule_for_it(
+    verifier: IdentityVerifier, rule: Rule, make: Callable[[], str]
+) -> None:
+    with pytest.raises(CredentialError) as refusal:
+        await identity_of(verifier, make())
+    assert (type(refusal.value), refusal.value.reason) == (rule.error, rule.reason)
+
+
+def test_every_rule_has_a_token_that_breaks_it() -> None:
+    assert {rule for _, rule, _ in REFUSED} == set(Rule)
+
+
+def test_no_two_rules_share_a_name() -> None:
+    assert len({rule.reason for rule in Rule}) == len(Rule)
+
+
+async def test_a_good_token_becomes_the_identity_it_names(
+    verifier: IdentityVerifier,
+) -> None:
+    token = KEY.token(GOOD)
+    assert await identity_of(verifier, token) == Identity(
+        provider="main",
+        namespace="stable",
+        issuer="https://idp.example",
+        subject="00u1ada",
+        client_id="spa",
+        audience="spa",
+        issued_at=NOW - 10,
+        expires_at=NOW + 3590,
+        auth_time=NOW - 20,
+        name="Ada Lovelace",
+        email="ada@example.com",
+        email_trusted=True,
+        token_sha256=hashlib.sha256(token.encode()).hexdigest(),
+    )
+
+
+# Genuine tokens that a rule written too tightly would refuse.
+ACCEPTED: list[tuple[str, Callable[[], str]]] = [
+    ("no typ", lambda: header(typ=None)),
+    ("typ in lower case", lambda: header(typ="jwt")),
+    ("typ as a media type", lambda: header(typ="application/JWT")),
+    ("jku and x5t in the header", lambda: header(jku="https://x.example", x5t="t")),
+    ("no kid", lambda: header(kid=None)),
+    ("an elliptic curve key", lambda: ES_KEY.token(GOOD)),
+    ("another spelling of the issuer", lambda: claims(iss="https://login.example.com")),
+    ("aud as a list", lambda: claims(aud=["spa"])),
+    ("a trusted further audience", lambda: claims(aud=["api", "spa"], azp="spa")),
+    ("both of our clients", lambda: claims(aud=["spa", "mobile"], azp="mobile")),
+    ("an allowed authorized party", lambda: claims(azp="android")),
+    ("times with fractions", lambda: claims(iat=NOW - 1.5, exp=NOW + 60.25)),
+    ("expired within the leeway", lambda: claims(iat=NOW - 99, exp=NOW - 59)),
+    ("issued by a fast clock", lambda: claims(iat=NOW + 60)),
+    ("valid soon, within the leeway", lambda: claims(nbf=NOW + 60)),
+    ("as old as allowed", lambda: claims(iat=NOW - 86_400, exp=NOW)),
+    ("as long as allowed", lambda: claims(iat=NOW, exp=NOW + 86_400)),
+    ("a provider that does not know auth_time", lambda: claims(auth_time=0)),
+    ("no auth_time", lambda: claims(without=("auth_time",))),
+    ("the longest sub", lambda: claims(sub="s" * 255)),
+    ("a sub of Auth0", lambda: claims(sub="samlp|acme|ada lovelace")),
+    ("Keycloak's ID token", lambda: claims(typ="ID")),
+    ("Cognito's ID token", lambda: claims(without=("nonce",), token_use="id")),
+    ("Zitadel's ID token", lambda: claims(client_id="spa")),
+    (
+        "a scope beside at_hash",
+        lambda: claims(without=("nonce",), scope="openid", at_hash="x"),
+    ),
+    ("200 groups", lambda: claims(groups=[f"{n:036}" for n in range(200)])),
+    ("nested as deep as allowed", lambda: nested(30)),
+]
+
+
+@pytest.mark.parametrize(
+    "make", [pytest.param(make, id=what) for what, make in ACCEPTED]
+)
+async def test_a_genuine_token_is_accepted(
+    verifier: IdentityVerifier, make: Callable[[], str]
+) -> None:
+    assert (await identity_of(verifier, make())).provider == "main"
+
+
+@pytest.mark.parametrize(
+    ("changes", "client_id", "audience"),
+    [
+        ({}, "spa", "spa"),
+        ({"azp": "android"}, "android", "spa"),
+        ({"aud": ["api", "mobile"], "azp": "spa"}, "spa", "mobile"),
+    ],
+)
+async def test_the_client_is_azp_and_the_audience_the_member_that_is_ours(
+    verifier: IdentityVerifier, changes: dict[str, Any], client_id: str, audience: str
+) -> None:
+    identity = await identity_of(verifier, claims(**changes))
+    assert (identity.client_id, identity.audience) == (client_id, audience)
+
+
+@pytest.mark.parametrize("without", [(), ("auth_time",)])
+async def test_an_unknown_auth_time_is_none(
+    verifier: IdentityVerifier, without: tuple[str, ...]
+) -> None:
+    identity = await identity_of(verifier, claims(without=without, auth_time=0))
+    assert identity.auth_time is None
+
+
+async def test_an_unknown_issuer_and_a_hopeless_token_cause_no_fetch() -> None:
+    issuer = FakeIssuer(KEY)
+    async with issuer.client() as http:
+        verifier = IdentityVerifier([PROVIDER], http, clock=Clock(NOW))
+        for token in (
+            claims(iss="https://evil.example"),
+            claims(aud="other"),
+            claims(exp=NOW - 3600),
+            KEY.under("key-1", alg="RS512").token(GOOD),
+        ):
+            with pytest.raises(CredentialError):
+                await identity_of(verifier, token)
+    assert issuer.requests == []
+
+
+async def test_the_signature_of_every_algorithm_is_verified() -> None:
+    rsa = [KEY.under(alg, alg=alg) for alg in ("RS256", "RS384", "RS512")]
+    ec = [SigningKey.ec(alg, alg) for alg in ("ES256", "ES384", "ES512")]
+    foreign = [SigningKey.ec(alg, alg, number=1) for alg in ("ES256", "ES384", "ES512")]
+    issuer = FakeIssuer(*rsa, *ec)
+    values = provider_values(algs=[key.alg for key in rsa + ec])
+    async with issuer.client() as http:
+        provider = ProviderSettings.model_validate(values)
+        verifier = IdentityVerifier([provider], http, clock=Clock(NOW))
+        for key in rsa + ec:
+            assert (await identity_of(verifier, key.token(GOOD))).subject == "00u1ada"
+        for key in foreign:
+            with pytest.raises(CredentialError, match="signature_invalid"):
+                await identity_of(verifier, key.token(GOOD))
+
+
+async def test_a_token_of_one_provider_does_not_pass_under_the_keys_of_another() -> (
+    None
+):
+    """Both publish the same kid; only the issuer decides whose key is used."""
+    other = ProviderSettings.model_validate(
+        provider_values(
+            id="other",
+            issuer="https://other.example",
+            jwks_uri="https://other.example/keys",
+        )
+    )
+    issuer = FakeIssuer(KEY)
+    elsewhere = FakeIssuer(STRANGER, issuer="https://other.example")
+    mounts = {"https://other.example": httpx.ASGITransport(elsewhere)}
+    transport = httpx.ASGITransport(issuer)
+    async with httpx.AsyncClient(transport=transport, mounts=mounts) as http:
+        verifier = IdentityVerifier([PROVIDER, other], http, clock=Clock(NOW))
+        foreign = KEY.token(good_claims(NOW, iss="https://other.example"))
+        with pytest.raises(CredentialError, match="signature_invalid"):
+            await identity_of(verifier, foreign)
+        own = STRANGER.token(good_claims(NOW, iss="https://other.example"))
+        assert (await identity_of(verifier, own)).provider == "other"
+
+
+def test_a_provider_is_found_under_every_spelling_and_no_other(
+    verifier: IdentityVerifier,
+) -> None:
+    assert verifier.provider_of("https://idp.example") is PROVIDER
+    assert verifier.provider_of("https://login.example.com") is PROVIDER
+    assert verifier.provider_of("https://login.example.com/") is None
+
+
+async def test_the_token_is_in_no_refusal(verifier: IdentityVerifier) -> None:
+    token = STRANGER.token(GOOD)
+    with pytest.raises(CredentialError) as refusal:
+        await identity_of(verifier, token)
+    shown = repr(refusal.value) + str(refusal.value) + str(vars(refusal.value))
+    assert not any(part in shown for part in token.split("."))

@@ -1,0 +1,472 @@
+"""The command line, as an operator types it, against the stack on loopback TCP."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.fernet import Fernet
+from starlette.applications import Starlette
+
+from sso_box_api.cli import main
+from sso_box_devkit.box import Enterprise
+from sso_box_devkit.idp import create_idp
+from tests.support.servers import free_port, serve_in_thread
+
+SECRET = "a-secret-nobody-may-see"
+
+
+@pytest.fixture(scope="module")
+def idp(emulator: Starlette) -> Iterator[tuple[str, Any]]:
+    del emulator
+    port = free_port()
+    issuer = f"http://127.0.0.1:{port}"
+    app = create_idp(issuer)
+    with serve_in_thread(app, port):
+        yield issuer, app.state.idp
+
+
+@pytest.fixture
+def environment(
+    database_url: str,
+    enterprise: Enterprise,
+    emulator_url: str,
+    idp: tuple[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, str]:
+    """A complete configuration in the environment, as the README tells to set it."""
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(enterprise.config()))
+    provider = {"id": "main", "issuer": idp[0], "client_ids": ["demo-spa"]}
+    values = {
+        "SSO_BOX_DATABASE_URL": database_url,
+        "SSO_BOX_SECRET_KEYS": Fernet.generate_key().decode(),
+        "SSO_BOX_BOX__CONFIG_FILE": str(config),
+        "SSO_BOX_BOX__API_URL": emulator_url,
+        "SSO_BOX_BOX__UPLOAD_URL": f"{emulator_url}/api",
+        "SSO_BOX_PROVIDERS": json.dumps([provider]),
+        "SSO_BOX_ALLOW_LOOPBACK_HTTP": "true",
+        "SSO_BOX_LIMITS__BAD_TOKENS_PER_MINUTE": "3",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return values
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(main, args, catch_exceptions=False)
+
+
+@pytest.fixture
+def server(environment: dict[str, str]) -> Iterator[str]:
+    """The real server in a process of its own, with two workers."""
+    port = free_port()
+    command = [str(Path(sys.executable).parent / "sso-box-api"), "serve"]
+    process = subprocess.Popen(
+        [*command, "--port", str(port), "--workers", "2"],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    url = f"http://127.0.0.1:{port}"
+    transport = httpx.HTTPTransport(retries=5)
+    with httpx.Client(transport=transport) as http:
+        for _ in range(200):
+            try:
+                if http.get(f"{url}/livez").is_success:
+                    break
+            except httpx.TransportError:
+                assert process.poll() is None, process.communicate()
+    yield url
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode in {0, -signal.SIGTERM}
+    for line in out.splitlines():
+        assert json.loads(line)["event"] == "exchange"
+
+
+def test_served_with_workers_it_exchanges_locks_and_limits(
+    server: str, idp: tuple[str, Any]
+) -> None:
+    token = idp[1].mint(aud="demo-spa")
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=server) as http:
+        first = http.post("/v1/token", headers=headers).json()
+        again = http.post("/v1/token", headers=headers).json()
+        assert again["access_token"] == first["access_token"]
+        locked = run("account", "lock", idp[0], "ada", "--json")
+        assert locked.exit_code == 0, locked.output
+        assert json.loads(locked.output) == {
+            "state": "locked",
+            "revoked": 1,
+            "pending": 0,
+            "latest_expiry": None,
+        }
+        answer = http.post("/v1/token", headers=headers)
+        assert answer.json()["code"] == "account_locked"
+        bad = {"Authorization": "Bearer a.b.c"}
+        codes = {http.post("/v1/token", headers=bad).status_code for _ in range(12)}
+        # Two workers count apart, so the limit of three is met in one of them at 7.
+        assert codes == {401, 429}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        (
+            "SSO_BOX_DATABASE_URL",
+            None,
+            "SSO_BOX_DATABASE_URL: is missing; put postgresql",
+        ),
+        ("SSO_BOX_DATABASE_URL", SECRET, "SSO_BOX_DATABASE_URL: must start with"),
+        ("SSO_BOX_SECRET_KEYS", None, "SSO_BOX_SECRET_KEYS: is missing"),
+        ("SSO_BOX_SECRET_KEYS", SECRET, "SSO_BOX_SECRET_KEYS: key 1 is not a Fernet"),
+        ("SSO_BOX_BOX__CONFIG_FILE", None, "SSO_BOX_BOX: needs exactly one of"),
+        ("SSO_BOX_BOX__CONFIG_FILE", "/nowhere.json", "SSO_BOX_BOX__CONFIG_FILE"),
+        ("SSO_BOX_BOX__CLIENT_SECRET", SECRET, "SSO_BOX_BOX: needs exactly one of"),
+        ("SSO_BOX_PROVIDERS", None, "SSO_BOX_PROVIDERS: is missing"),
+        ("SSO_BOX_PROVIDERS", f"[{SECRET}", "SSO_BOX_PROVIDERS: not valid JSON"),
+        ("SSO_BOX_PROVIDERS", "[]", "SSO_BOX_PROVIDERS"),
+        (
+            "SSO_BOX_PROVIDERS",
+            '[{"id":"a","issuer":"https://a","client_ids":[]}]',
+            "SSO_BOX_PROVIDERS[0].client_ids",
+        ),
+        (
+            "SSO_BOX_PROVIDERS",
+            '[{"id":"a","issuer":"http://a.example","client_ids":["b"]}]',
+            "SSO_BOX_PROVIDERS[0].issuer must be an https URL",
+        ),
+        (
+            "SSO_BOX_PROVIDERS",
+            '[{"id":"a","issuer":"https://a?b","client_ids":["b"]}]',
+            "SSO_BOX_PROVIDERS[0].issuer: must have no query",
+        ),
+        (
+            "SSO_BOX_PROVIDERS",
+            '[{"id":"a","issuer":"https://a\u00e9","client_ids":["b"]}]',
+            "SSO_BOX_PROVIDERS[0].issuer: must be printable ASCII",
+        ),
+        (
+            "SSO_BOX_PROVIDERS",
+            (
+                '[{"id":"a","issuer":"https://a","client_ids":["b"]},'
+                '{"id":"c","issuer":"https://a","client_ids":["b"]}]'
+            ),
+            "two providers share the issuer https://a",
+        ),
+        ("SSO_BOX_ALLOW_LOOPBACK_HTTP", "false", "SSO_BOX_ALLOW_LOOPBACK_HTTP=true"),
+        ("SSO_BOX_CORS_ORIGINS", '["*"]', "SSO_BOX_CORS_ORIGINS: each origin is"),
+        ("SSO_BOX_CLAIM__LEASE_S", "1", "SSO_BOX_CLAIM: LEASE_S must be longer"),
+        ("SSO_BOX_LIMITS__BAD_TOKENS_PER_MINUTE", "-1", "SSO_BOX_LIMITS__BAD_TOKENS"),
+        ("SSO_BOX_LIMIT__BAD_TOKENS_PER_MINUTE", "1", "no such setting"),
+        ("SSO_BOX_BOX__API_URI", "x", "SSO_BOX_BOX__API_URI"),
+        ("SSO_BOX_CONFIG", "/nowhere.toml", "SSO_BOX_CONFIG: no such file"),
+        (
+            "SSO_BOX_PROFILES",
+            '{"a":{"scopes":["base_preview"]}}',
+            "SSO_BOX_VENDING__DEFAULT_PROFILE",
+        ),
+        (
+            "SSO_BOX_PROFILES",
+            '{"explorer":{"scopes":["manage_users"]}}',
+            "manage_users is not a Box content scope",
+        ),
+        ("SSO_BOX_REALM", "a b", "SSO_BOX_REALM"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_and_names_itself(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str | None,
+    says: str,
+) -> None:
+    del environment
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    result = run("serve", "--port", "1")
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+    assert SECRET not in result.output
+    assert "Traceback" not in result.output
+
+
+def test_settings_may_stand_in_a_toml_file(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SSO_BOX_PROVIDERS")
+    file = tmp_path / "service.toml"
+    issuer = json.loads(environment["SSO_BOX_PROVIDERS"])[0]["issuer"]
+    file.write_text(
+        f'[[providers]]\nid = "main"\nissuer = "{issuer}"\nclient_ids = ["demo-spa"]\n'
+    )
+    monkeypatch.setenv("SSO_BOX_CONFIG", str(file))
+    assert run("doctor").exit_code == 0
+    file.write_text(f'surplus = "{SECRET}"')
+    wrong = run("serve")
+    assert "SSO_BOX_SURPLUS" in wrong.stderr
+    file.write_text(f"= {SECRET}")
+    broken = run("serve")
+    assert "SSO_BOX_CONFIG: the file is not valid TOML" in broken.stderr
+    assert SECRET not in wrong.output + broken.output
+
+
+def test_start_is_refused_on_a_database_that_is_not_migrated(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = environment["SSO_BOX_DATABASE_URL"].rsplit("/", 1)[0] + "/template1"
+    monkeypatch.setenv("SSO_BOX_DATABASE_URL", admin)
+    result = run("serve")
+    assert result.exit_code == 2
+    assert "sso-box-api db upgrade" in result.stderr
+    assert run("db", "check").exit_code == 2
+
+
+def test_start_is_refused_without_a_database(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del environment
+    nowhere = f"postgresql://u:{SECRET}@127.0.0.1:{free_port()}/x"
+    monkeypatch.setenv("SSO_BOX_DATABASE_URL", nowhere)
+    for command in (["serve"], ["db", "upgrade"], ["account", "show", "--email", "a"]):
+        result = run(*command)
+        assert result.exit_code == 1, result.output
+        assert "database_unavailable" in result.stderr
+        assert SECRET not in result.output
+    report = json.loads(run("doctor", "--json").output)
+    [database] = [f for f in report["findings"] if f["check"] == "database"]
+    assert "SSO_BOX_DATABASE_URL" in database["problem"]
+
+
+def test_db_upgrade_needs_no_other_secret(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in environment:
+        if name != "SSO_BOX_DATABASE_URL":
+            monkeypatch.delenv(name)
+    assert "0001" in run("db", "upgrade").output
+    assert run("db", "check").exit_code == 0
+
+
+def test_keys_generate_prints_a_usable_key() -> None:
+    Fernet(run("keys", "generate").output.strip())
+
+
+def _log_in(issuer: str, subject: str, **claims: Any) -> str:
+    """Exchange in this process, without a server: rows are what matters here."""
+    import asyncio
+
+    from sso_box_api.app import open_parts
+    from sso_box_api.binding import Binder
+    from sso_box_api.exchange import Exchange, ExchangeRequest
+    from sso_box_api.identity import UnverifiedToken
+    from sso_box_api.settings import load_settings
+
+    async def log_in(token: str) -> str:
+        settings = load_settings()
+        async with open_parts(settings) as parts:
+            binder = Binder(
+                parts.database,
+                parts.box,
+                settings.claim,
+                realm=settings.realm,
+                box_app=parts.box_app,
+            )
+            exchange = Exchange(
+                verifier=parts.verifier,
+                profiles=parts.profiles,
+                database=parts.database,
+                binder=binder,
+                box=parts.box,
+                keys=parts.keys,
+                rules=settings.vending,
+            )
+            request = ExchangeRequest(UnverifiedToken(token))
+            return (await exchange.exchange(request)).access_token
+
+    mint = httpx.post(
+        f"{issuer}/_idp/mint",
+        json={"claims": {"sub": subject, "aud": "demo-spa", **claims}},
+    )
+    return asyncio.run(log_in(mint.json()["id_token"]))
+
+
+def test_account_commands_take_one_selector(
+    environment: dict[str, str], idp: tuple[str, Any], enterprise: Enterprise
+) -> None:
+    del environment
+    _log_in(idp[0], "ada", email="ada@example.com", name="Ada")
+    [user_id] = enterprise.users
+    shown = json.loads(run("account", "show", idp[0], "ada", "--json").output)
+    [account] = shown["accounts"]
+    assert account["box_user_id"] == user_id
+    assert account["state"] == "active"
+    for selector in (
+        ["--provider", "main", "--subject", "ada"],
+        ["--box-user", user_id],
+        ["--account", account["account"]],
+        ["--email", "ada@example.com"],
+    ):
+        assert json.loads(run("account", "show", *selector, "--json").output) == shown
+    assert f"box_user_id: {user_id}" in run("account", "show", idp[0], "ada").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 2, "give ISSUER SUBJECT"),
+        (["https://other.example", "ada"], 1, "no configured provider has this issuer"),
+        (["--provider", "none", "--subject", "ada"], 1, "no configured provider"),
+        (["--provider", "main"], 2, "--provider with --subject"),
+        (["--box-user", "1"], 1, "no such account"),
+        (["--box-user", "1", "--email", "a"], 2, "only one of them"),
+        (["--account", "x"], 2, "not a valid UUID"),
+    ],
+)
+def test_account_commands_say_what_is_wrong_with_the_selector(
+    environment: dict[str, str], arguments: list[str], code: int, says: str
+) -> None:
+    del environment
+    result = run("account", "unlock", *arguments)
+    assert result.exit_code == code, result.output
+    assert says in result.stderr
+
+
+def test_an_address_never_decides_who_is_locked(
+    environment: dict[str, str], idp: tuple[str, Any]
+) -> None:
+    del environment
+    _log_in(idp[0], "ada", email="shared@example.com")
+    result = run("account", "lock", "--email", "shared@example.com")
+    assert result.exit_code == 1
+    assert "choose one by --account" in result.stderr
+    assert "active" in run("account", "show", idp[0], "ada").output
+
+
+def test_lock_and_unlock_in_words(
+    environment: dict[str, str], idp: tuple[str, Any], emulator_url: str
+) -> None:
+    del environment
+    token = _log_in(idp[0], "ada")
+    locked = run("account", "lock", idp[0], "ada", "--reason", "left")
+    assert locked.exit_code == 0
+    assert "1 revoked, 0 pending" in locked.output
+    assert "lock_reason: left" in run("account", "show", idp[0], "ada").output
+    dead = httpx.get(
+        f"{emulator_url}/2.0/users/me", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert dead.status_code == 401
+    assert run("account", "unlock", idp[0], "ada").output.strip() == "active"
+    assert json.loads(run("account", "unlock", idp[0], "ada", "--json").output) == {
+        "state": "active"
+    }
+
+
+def test_lock_of_a_leaver_who_never_signed_in(
+    environment: dict[str, str], idp: tuple[str, Any]
+) -> None:
+    del environment
+    assert run("account", "lock", idp[0], "never-seen").exit_code == 0
+    assert "state: locked" in run("account", "show", idp[0], "never-seen").output
+
+
+def test_lock_exits_3_while_box_has_not_killed_every_token(
+    environment: dict[str, str], idp: tuple[str, Any], emulator_url: str
+) -> None:
+    del environment
+    _log_in(idp[0], "ada")
+    fault = {"method": "POST", "path": "/oauth2/revoke", "times": 1, "status": 400}
+    httpx.post(f"{emulator_url}/_emulator/faults", json=fault | {"times": 50})
+    result = run("account", "lock", idp[0], "ada")
+    assert result.exit_code == 3, result.output
+    assert "1 pending" in result.output
+    assert "expires by itself at" in result.output
+
+
+def test_doctor_finds_everything_in_order(environment: dict[str, str]) -> None:
+    del environment
+    result = run("doctor")
+    assert result.exit_code == 0, result.output
+    for check in ("settings", "database", "provider main", "box"):
+        assert f"ok   {check}" in result.output
+
+
+def test_doctor_names_what_is_wrong(
+    environment: dict[str, str],
+    idp: tuple[str, Any],
+    emulator_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    del environment
+    httpx.patch(f"{emulator_url}/_emulator/settings", json={"app_authorized": False})
+    idp[1].down = True
+    result = run("doctor", "--json")
+    idp[1].down = False
+    assert result.exit_code == 1
+    findings = {f["check"]: f for f in json.loads(result.output)["findings"]}
+    assert "authorize" in findings["box"]["problem"].lower()
+    assert findings["provider main"]["problem"]
+    idp[1].offset_s = 3600
+    result = run("doctor")
+    idp[1].offset_s = 0
+    assert "synchronise this machine's clock" in result.output
+    monkeypatch.setenv("SSO_BOX_BOX__API_URL", f"http://127.0.0.1:{free_port()}")
+    assert "Box cannot be reached" in run("doctor").output
+    monkeypatch.delenv("SSO_BOX_SECRET_KEYS")
+    result = run("doctor")
+    assert "FAIL settings: SSO_BOX_SECRET_KEYS" in result.output
+
+
+def test_rows_of_another_configuration_refuse_the_start(
+    environment: dict[str, str],
+    idp: tuple[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    emulator: Starlette,
+    tmp_path: Path,
+) -> None:
+    """Going on would give everybody a second Box user."""
+    _log_in(idp[0], "ada")
+    with monkeypatch.context() as patch:
+        patch.setenv("SSO_BOX_REALM", "other")
+        assert "SSO_BOX_REALM differs" in run("serve").stderr
+    with monkeypatch.context() as patch:
+        provider = json.loads(environment["SSO_BOX_PROVIDERS"])[0]
+        patch.setenv(
+            "SSO_BOX_PROVIDERS", json.dumps([provider | {"namespace": "changed"}])
+        )
+        assert "namespace of provider main changed" in run("serve").stderr
+    with monkeypatch.context() as patch:
+        patch.setenv("SSO_BOX_SECRET_KEYS", Fernet.generate_key().decode())
+        assert "SSO_BOX_SECRET_KEYS: live tokens" in run("serve").stderr
+    with monkeypatch.context() as patch:
+        other = tmp_path / "other.json"
+        other.write_text(json.dumps(emulator.state.world.found().config()))
+        patch.setenv("SSO_BOX_BOX__CONFIG_FILE", str(other))
+        assert "another Box app or enterprise" in run("serve").stderr
+    with monkeypatch.context() as patch:
+        old = environment["SSO_BOX_SECRET_KEYS"]
+        patch.setenv("SSO_BOX_SECRET_KEYS", f"{Fernet.generate_key().decode()},{old}")
+        assert run("doctor").exit_code == 0
+
+
+def test_help_and_module_entry_point() -> None:
+    assert "serve" in run("--help").output
+    result = subprocess.run(
+        [sys.executable, "-m", "sso_box_api", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "doctor" in result.stdout
