@@ -362,6 +362,29 @@ async def test_two_calls_refused_together_renew_the_token_once(
     assert minted.call_count == 2
 
 
+async def test_a_late_refusal_does_not_drop_the_token_that_came_since() -> None:
+    minted = 0
+    renewed = asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal minted
+        if request.method == "POST":
+            minted += 1
+            return httpx.Response(200, json=token(f"T{minted}")[1])
+        if request.headers["authorization"] == "Bearer T1":
+            if request.url.path.endswith("/12"):
+                await renewed.wait()
+            return httpx.Response(401)
+        return httpx.Response(200, json=user(request.url.path[-2:]))
+
+    client = client_over(httpx.MockTransport(answer))
+    late = asyncio.create_task(client.get_user("12"))
+    await client.get_user("11")
+    renewed.set()
+    assert (await late).id == "12"
+    assert minted == 2
+
+
 # Downscoping
 
 
@@ -479,14 +502,18 @@ async def test_a_revoked_token_is_dead_at_box(emulated: Box) -> None:
     assert not await emulated.is_live(mine.access_token)
 
 
-@pytest.mark.parametrize("answer", ["ok", "error"])
-async def test_revoking_a_dead_token_counts_as_done(
-    emulated: Box, enterprise: Enterprise, answer: Any
-) -> None:
-    enterprise.settings.revoke_unknown = answer
+async def test_revoking_a_dead_token_counts_as_done(emulated: Box) -> None:
     mine = await emulated.user_token(await app_user(emulated))
     await emulated.revoke(mine.access_token)
     await emulated.revoke(mine.access_token)
+
+
+async def test_a_refused_revocation_of_a_token_that_is_dead_counts_as_done(
+    emulated: Box, enterprise: Enterprise, box: Any
+) -> None:
+    enterprise.settings.revoke_unknown = "error"
+    await emulated.revoke("never-issued")
+    assert await box.requests() == ["POST /oauth2/revoke", "GET /2.0/users/me"]
 
 
 async def test_revoking_names_the_client_and_the_token(

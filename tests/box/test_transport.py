@@ -43,13 +43,13 @@ def client(script: Script) -> Box:
         (400, {"neither": "code nor error"}),
         (403, b"<html>blocked by policy"),
         (200, b"[" * 200_000),
-        (200, b"x" * (1024 * 1024 + 1)),
+        (200, user(name="x" * 1024 * 1024)),
         (200, b"not gzip", {"content-encoding": "gzip"}),
         httpx.ConnectError("refused"),
         httpx.ReadTimeout("slow"),
         httpx.RemoteProtocolError("cut"),
     ],
-    ids=lambda f: type(f).__name__ if isinstance(f, Exception) else str(f)[:24],
+    ids=lambda f: type(f).__name__ if isinstance(f, Exception) else str(f)[:60],
 )
 async def test_a_read_is_tried_again_after(
     client: Box, script: Script, failure: Any

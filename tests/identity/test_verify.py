@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,6 +12,9 @@ import pytest
 
 from sso_box_api.errors import CredentialError
 from sso_box_api.identity import Identity, IdentityVerifier, UnverifiedToken
+from sso_box_api.identity.compact import parse
+from sso_box_api.identity.id_token import SigningHeader, is_signed_by
+from sso_box_api.identity.keyset import parse_keyset
 from sso_box_api.identity.rules import Rule
 from sso_box_api.settings import ProviderSettings
 from tests.support.oidc import Clock, FakeIssuer, provider_values
@@ -484,6 +488,35 @@ def test_a_provider_is_found_under_every_spelling_and_no_other(
     assert verifier.provider_of("https://idp.example") is PROVIDER
     assert verifier.provider_of("https://login.example.com") is PROVIDER
     assert verifier.provider_of("https://login.example.com/") is None
+
+
+@pytest.mark.parametrize("trust_email", [True, False])
+async def test_a_verified_address_is_trusted_only_from_a_trusted_provider(
+    *, trust_email: bool
+) -> None:
+    async with FakeIssuer(KEY).client() as http:
+        values = provider_values(trust_email=trust_email)
+        provider = ProviderSettings.model_validate(values)
+        verifier = IdentityVerifier([provider], http, clock=Clock(NOW))
+        identity = await identity_of(verifier, KEY.token(GOOD))
+    assert (identity.email, identity.email_trusted) == ("ada@example.com", trust_email)
+
+
+def test_the_signature_must_cover_the_very_claims_that_are_judged() -> None:
+    """Two parsers that read one token differently must not go unnoticed."""
+    keys = parse_keyset({"keys": [KEY.under(None).jwk()]}, ["RS256"])
+    token = parse(UnverifiedToken(KEY.token(GOOD)))
+    header = SigningHeader("RS256", None)
+    assert is_signed_by(token, header, keys)
+    other = replace(token, payload=compact_json(GOOD | {"sub": "root"}))
+    assert not is_signed_by(other, header, keys)
+
+
+def test_a_key_verifies_under_its_own_algorithm_only() -> None:
+    """Whatever the header says the signature is, and whatever the library allows."""
+    keys = parse_keyset({"keys": [KEY.under(None).jwk()]}, ["RS256"])
+    mislabelled = parse(UnverifiedToken(KEY.token(GOOD, {"alg": "RS512"})))
+    assert not is_signed_by(mislabelled, SigningHeader("RS256", None), keys)
 
 
 async def test_the_token_is_in_no_refusal(verifier: IdentityVerifier) -> None:

@@ -1,0 +1,40 @@
+"""Everything that is done at Box: authenticate, mint, narrow, revoke, users.
+
+Called by the modules above with plain values; knows nothing of identities, accounts
+or the database. The way down: users → auth → transport → answers.
+"""
+
+from sso_box_api.box.connection import open_transport
+from sso_box_api.box.credentials import BoxCredentials, load_credentials
+from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
+from sso_box_api.box.transport import (
+    ConflictAtBox,
+    InvalidResource,
+    NotFoundAtBox,
+    OutcomeUnknown,
+    RefusedByBox,
+    SubjectTokenRejected,
+)
+from sso_box_api.box.users import BoxUser, Users
+
+
+class Box(Users):
+    """One Box app in one enterprise, over one HTTP client that the caller closes."""
+
+
+__all__ = [
+    "Box",
+    "BoxCredentials",
+    "BoxToken",
+    "BoxUser",
+    "ConflictAtBox",
+    "Downscoped",
+    "Grant",
+    "InvalidResource",
+    "NotFoundAtBox",
+    "OutcomeUnknown",
+    "RefusedByBox",
+    "SubjectTokenRejected",
+    "load_credentials",
+    "open_transport",
+]

@@ -1,0 +1,120 @@
+"""What came back from Box, read within bounds and told apart: answer, refusal, junk.
+
+Box documents two forms of refusal: the API's error object and OAuth's ``error`` with
+``error_description``. 401 and 403 often have an empty body and say why in
+WWW-Authenticate (RFC 6750 section 3).
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+from typing_extensions import override
+
+MAX_BODY_BYTES = 1024 * 1024
+
+
+class Unreadable(Exception):
+    """An answer that is not what Box documents. Never carries any of it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, headers and whole body of one response."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes = field(repr=False)
+
+    def json(self) -> dict[str, Any]:
+        """Return the body as a JSON object; raises ``Unreadable``."""
+        try:
+            data = json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise Unreadable from None
+        if not isinstance(data, dict):
+            raise Unreadable
+        return data
+
+    @property
+    def request_id(self) -> str:
+        return _plain(self.headers.get("box-request-id"))
+
+    @property
+    def date(self) -> datetime | None:
+        """Box's clock, to the second."""
+        return http_date(self.headers.get("date"))
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A 4xx in a form that Box documents.
+
+    ``description`` is Box's own text: matched inside this package, shown nowhere.
+    """
+
+    status: int
+    code: str
+    request_id: str
+    description: str = field(repr=False)
+    date: datetime | None
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.status} {self.code or '-'} {self.request_id or '-'}"
+
+
+async def read_answer(response: httpx.Response) -> Answer:
+    """Read a streamed response whole; ``Unreadable`` beyond ``MAX_BODY_BYTES``."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise Unreadable
+    return Answer(response.status_code, response.headers, bytes(body))
+
+
+def read_refusal(answer: Answer) -> Refusal:
+    """Read a 4xx; ``Unreadable`` if it is not in Box's form.
+
+    Box leaves bodies empty, but not with 404, which anything on the way can answer.
+    """
+    empty = not answer.body and answer.status != httpx.codes.NOT_FOUND
+    data = {} if empty else answer.json()
+    code = _plain(data.get("code")) or _plain(data.get("error")) or _challenge(answer)
+    if data and not code:
+        raise Unreadable
+    description = data.get("error_description") or data.get("message")
+    return Refusal(
+        answer.status,
+        code,
+        answer.request_id or _plain(data.get("request_id")),
+        description if isinstance(description, str) else "",
+        answer.date,
+    )
+
+
+def http_date(value: str | None) -> datetime | None:
+    """Parse an HTTP date (RFC 9110 section 5.6.7); None if it is none."""
+    try:
+        moment = parsedate_to_datetime(value or "")
+    except (ValueError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _challenge(answer: Answer) -> str:
+    challenge = answer.headers.get("www-authenticate", "")
+    found = re.search(r'error="([a-z_]{1,64})"', challenge)
+    return found.group(1) if found else ""
+
+
+def _plain(value: object) -> str:
+    """Keep a code or an id only if it is one: it goes to logs, where text can forge."""
+    if isinstance(value, str) and re.fullmatch(r"[\w.-]{1,64}", value, re.ASCII):
+        return value
+    return ""

@@ -1,0 +1,316 @@
+"""Tokens of Box: the service's own, a user's, a narrowed one, and their end.
+
+A signed assertion is good for one attempt: Box remembers its ``jti`` even when it
+answers 429, so each attempt signs a new one. Sources: developer.box.com "JWT without
+SDKs", "Client Credentials Grant", "Downscope a token", "Revoke token"; RFC 7523,
+RFC 8693 section 2.1.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import httpx
+
+from sso_box_api.box.answers import Answer, Refusal
+from sso_box_api.box.assertion import Subject, sign_assertion
+from sso_box_api.box.credentials import BoxCredentials
+from sso_box_api.box.tokens import BoxToken, Downscoped, read_grants, read_token
+from sso_box_api.box.transport import (
+    Caller,
+    Parse,
+    RefusedByBox,
+    State,
+    SubjectTokenRejected,
+)
+from sso_box_api.errors import BoxRefused, BoxUnavailable
+from sso_box_api.settings import BoxSettings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# A name at Box, not an address: the same whatever SSO_BOX_BOX__API_URL says.
+RESOURCE_ROOT = "https://api.box.com/2.0"
+
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
+
+RENEW_AHEAD_S = 300
+_FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+class Auth:
+    """The token endpoint, and API calls in the service's own name."""
+
+    def __init__(
+        self,
+        credentials: BoxCredentials,
+        settings: BoxSettings,
+        http: httpx.AsyncClient,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._credentials = credentials
+        self._settings = settings
+        self._clock = clock
+        self._caller = Caller(settings, http)
+        self._clock_offset_s = 0.0
+        self._service: BoxToken | None = None
+        self._renewal: asyncio.Task[BoxToken] | None = None
+
+    def state(self) -> State:
+        """How the latest call went."""
+        return self._caller.state
+
+    @property
+    def clock_offset_s(self) -> float:
+        """How far Box's clock is ahead of ours, as far as Box made us notice."""
+        return self._clock_offset_s
+
+    async def service_token(self) -> BoxToken:
+        """Return the service account's token, from memory while it lives.
+
+        Renewed ahead of its expiry by one task, which nobody waits for while the
+        present token lives. Raises ``BoxUnavailable``, ``BoxRefused``.
+        """
+        token, now = self._service, self._clock()
+        if token and now < token.expires_at - min(RENEW_AHEAD_S, token.expires_in / 2):
+            return token
+        if self._renewal is None:
+            self._renewal = asyncio.create_task(self._renew())
+            self._renewal.add_done_callback(self._renewed)
+        if token and now < token.expires_at:
+            return token
+        # Shielded: a caller who leaves must not take the token from the others.
+        return await asyncio.shield(self._renewal)
+
+    async def user_token(self, box_user_id: str) -> BoxToken:
+        """Mint a token with all rights of one user.
+
+        Raises ``BoxUnavailable``, ``BoxRefused`` (also for a user who is gone).
+        """
+        return await self._mint("user", box_user_id)
+
+    async def downscope(
+        self, subject_token: BoxToken, scopes: Sequence[str], resource: str | None
+    ) -> Downscoped:
+        """Exchange a user's token for one with ``scopes`` only.
+
+        ``resource`` is ``file:ID`` or ``folder:ID``. Raises ``InvalidResource``,
+        ``SubjectTokenRejected``, ``BoxUnavailable``, ``BoxRefused``; ``ValueError``
+        for an empty or malformed scope, which at Box could mean every scope.
+        """
+        if not scopes or not all(re.fullmatch(r"[\x21-\x7e]+", s) for s in scopes):
+            raise ValueError("scopes")
+        form = {
+            "grant_type": TOKEN_EXCHANGE,
+            "subject_token": subject_token.access_token,
+            "subject_token_type": ACCESS_TOKEN,
+            "scope": " ".join(scopes),
+        }
+        if resource is not None:
+            form["resource"] = _resource_url(resource)
+        try:
+            token, answer = await self._token(lambda: form)
+        except RefusedByBox as refused:
+            # The one token in this call is the subject's, so it is the one refused.
+            if refused.box_code == "invalid_token":
+                raise SubjectTokenRejected(refused.reason) from None
+            raise
+        granted = read_grants(answer.get("restricted_to"))
+        return Downscoped(
+            token.access_token, token.expires_at, token.expires_in, granted
+        )
+
+    async def revoke(self, token: str) -> None:
+        """End a token at Box; one that is dead already counts as done.
+
+        Raises ``BoxUnavailable``, ``BoxRefused``: then the token may still live.
+        """
+        form = {**self._client(), "token": token}
+        try:
+            await self._caller.call(self._post("/oauth2/revoke", lambda: form), nothing)
+        except RefusedByBox:
+            # Box does not say how it refuses a dead token, so the token is tried.
+            if await self.is_live(token):
+                raise
+
+    async def is_live(self, token: str) -> bool:
+        """Ask Box whether it still takes a token, whatever the token may do.
+
+        Raises ``BoxUnavailable``.
+        """
+
+        async def prepare() -> httpx.Request:
+            headers = {"authorization": f"Bearer {token}"}
+            return self._request("GET", "/2.0/users/me?fields=id", headers)
+
+        try:
+            await self._caller.call(prepare, Answer.json)
+        except RefusedByBox as refused:
+            unauthorized = refused.box_status == httpx.codes.UNAUTHORIZED
+            return not unauthorized or refused.box_code == "insufficient_scope"
+        return True
+
+    async def _api(
+        self,
+        method: str,
+        path: str,
+        parse: Parse[T],
+        *,
+        body: Mapping[str, object] | None = None,
+        once_within_s: float | None = None,
+    ) -> T:
+        """Call the API as the service account, whose token is renewed once if refused.
+
+        ``once_within_s`` is for a write that must not be repeated: there a refused
+        token is ``BoxUnavailable``, for nothing was done.
+        """
+        used: BoxToken | None = None
+
+        async def prepare() -> httpx.Request:
+            nonlocal used
+            used = await self.service_token()
+            headers = {"authorization": f"Bearer {used.access_token}"}
+            if body is None:
+                return self._request(method, path, headers)
+            headers["content-type"] = "application/json"
+            return self._request(method, path, headers, json.dumps(body).encode())
+
+        def renew(refusal: Refusal) -> bool:
+            return refusal.status == httpx.codes.UNAUTHORIZED and self._forget(used)
+
+        if once_within_s is None:
+            return await self._caller.call(prepare, parse, renew)
+        try:
+            return await self._caller.call_once(prepare, parse, timeout_s=once_within_s)
+        except RefusedByBox as refused:
+            if refused.box_status != httpx.codes.UNAUTHORIZED:
+                raise
+            self._forget(used)
+            raise BoxUnavailable(refused.reason, retry_after=1) from None
+
+    def _forget(self, refused: BoxToken | None) -> bool:
+        # Only the token that was refused: another call may have renewed it since.
+        if self._service is refused:
+            self._service = None
+        return True
+
+    async def _renew(self) -> BoxToken:
+        self._service = await self._mint("enterprise", self._credentials.enterprise_id)
+        return self._service
+
+    def _renewed(self, task: asyncio.Task[BoxToken]) -> None:
+        self._renewal = None
+        if task.cancelled():
+            return
+        if isinstance(task.exception(), BoxRefused):
+            self._caller.state = "failing"  # Box answers, but nothing can be done there
+
+    async def _mint(self, kind: Subject, subject_id: str) -> BoxToken:
+        token, _ = await self._token(partial(self._grant, kind, subject_id))
+        return token
+
+    async def _token(
+        self, form: Callable[[], Mapping[str, str]]
+    ) -> tuple[BoxToken, dict[str, Any]]:
+        asked_at = 0.0
+
+        def fresh_form() -> Mapping[str, str]:
+            # Life counts from the asking, so that it never looks longer than it is.
+            nonlocal asked_at
+            asked_at = self._clock()
+            return form()
+
+        def parse(answer: Answer) -> tuple[BoxToken, dict[str, Any]]:
+            data = answer.json()
+            return read_token(data, asked_at), data
+
+        prepare = self._post("/oauth2/token", fresh_form)
+        return await self._caller.call(prepare, parse, self._learn_clock)
+
+    def _grant(self, kind: Subject, subject_id: str) -> dict[str, str]:
+        key = self._credentials.private_key
+        if key is None:
+            return {
+                **self._client(),
+                "grant_type": "client_credentials",
+                "box_subject_type": kind,
+                "box_subject_id": subject_id,
+            }
+        return {
+            **self._client(),
+            "grant_type": JWT_BEARER,
+            "assertion": sign_assertion(
+                self._credentials,
+                key,
+                kind,
+                subject_id,
+                box_now=self._clock() + self._clock_offset_s,
+            ),
+        }
+
+    def _client(self) -> dict[str, str]:
+        return {
+            "client_id": self._credentials.client_id,
+            "client_secret": self._credentials.client_secret,
+        }
+
+    def _learn_clock(self, refusal: Refusal) -> bool:
+        """Take Box's time where an assertion failed on time or on a used ``jti``."""
+        if refusal.code != "invalid_grant" or refusal.date is None:
+            return False
+        if not re.search(r"\b(exp|jti)\b", refusal.description):
+            return False
+        self._clock_offset_s = refusal.date.timestamp() - self._clock()
+        logger.warning("Box's clock is %+.0f s from ours", self._clock_offset_s)
+        return True
+
+    def _post(
+        self, path: str, form: Callable[[], Mapping[str, str]]
+    ) -> Callable[[], Any]:
+        async def prepare() -> httpx.Request:
+            return self._request("POST", path, _FORM, urlencode(form()).encode())
+
+        return prepare
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+    ) -> httpx.Request:
+        # Built without the client, so that no cookie of one call goes with the next.
+        return httpx.Request(
+            method,
+            self._settings.api_url + path,
+            headers={
+                "accept": "application/json",
+                "accept-encoding": "identity",
+                "user-agent": "sso-box-api",
+                **headers,
+            },
+            content=content,
+        )
+
+
+def nothing(answer: Answer) -> None:
+    """Accept an empty body or JSON: a page of a proxy is no word of Box's."""
+    if answer.body:
+        answer.json()
+
+
+def _resource_url(resource: str) -> str:
+    found = re.fullmatch(r"(file|folder):([1-9][0-9]{0,19})", resource)
+    if found is None:
+        raise ValueError("resource")
+    return f"{RESOURCE_ROOT}/{found[1]}s/{found[2]}"

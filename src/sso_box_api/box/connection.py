@@ -1,0 +1,51 @@
+"""The production connection to Box, and which of its failures came before it stood."""
+
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from sso_box_api.settings import BoxSettings
+
+# Below the 5 s after which some servers close an idle connection: one that closes
+# under a write leaves its outcome unknown, and a first login waits to find out.
+KEEPALIVE_S = 4.0
+
+_BEFORE_IT_STOOD = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+)
+
+
+def open_transport(settings: BoxSettings) -> httpx.AsyncBaseTransport:
+    """Open the production transport; the client that takes it closes it.
+
+    aiohttp below httpx: httpx's own pool costs milliseconds of CPU a call. Obeys
+    HTTPS_PROXY and NO_PROXY, which httpx ignores where it is given a transport.
+    """
+    url = urlsplit(settings.api_url)
+    proxy = getproxies().get(url.scheme)
+    if proxy_bypass(url.hostname or ""):
+        proxy = None
+    return AiohttpTransport(
+        limits=httpx.Limits(
+            max_connections=settings.max_connections, keepalive_expiry=KEEPALIVE_S
+        ),
+        proxy=httpx.Proxy(proxy) if proxy else None,
+    )
+
+
+def never_stood(error: Exception) -> bool:
+    """Whether a failure came before there was a connection to send anything on.
+
+    httpx-aiohttp reports a connection lost after sending as ``ConnectTimeout`` too, so
+    where aiohttp is the cause, its own exception decides.
+    """
+    if isinstance(error.__cause__, aiohttp.ClientError):
+        return isinstance(error.__cause__, _BEFORE_IT_STOOD)
+    return isinstance(
+        error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+    )

@@ -1,0 +1,142 @@
+"""What to change when Box refuses: the switch, and the console it is in.
+
+Box's descriptions are matched by substring, the way its own SDKs do, and never
+shown. Sources: developer.box.com, "JWT with SDKs", "Client Credentials Grant",
+"Platform App Approval", "Common errors"; support.box.com 360043691734 ('sub'),
+360044192553 ("Cannot obtain user token").
+"""
+
+from dataclasses import dataclass
+
+_CONSOLE = "Box Developer Console, Configuration tab"
+_REAUTHORIZE = (
+    "then have an admin authorize the app again"
+    " (Admin Console, Platform Apps Manager, Server Authentication Apps)"
+)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    code: str  # Box's error code; "" is any
+    words: str  # in Box's description, in lower case; "" is any
+    hint: str
+
+
+# The first rule that fits wins, so the narrow ones stand first.
+_RULES = (
+    _Rule(
+        "",
+        "not authorized by the enterprise",
+        "Box Admin Console, Platform Apps Manager, Server Authentication Apps:"
+        " authorize this app",
+    ),
+    _Rule(
+        "unauthorized_client",
+        "box_subject_type",
+        f"{_CONSOLE}: turn on 'Generate user access tokens' and check the App Access"
+        f" Level, {_REAUTHORIZE}",
+    ),
+    _Rule(
+        "unauthorized_client",
+        "",
+        "Box Admin Console, Platform Apps Manager, Server Authentication Apps:"
+        " authorize this app",
+    ),
+    _Rule(
+        "",
+        "based on the enterprise configuration for your app",
+        f"{_CONSOLE}, Advanced Features: turn on 'Generate user access tokens';"
+        " for managed users set App Access Level to 'App + Enterprise Access';"
+        f" {_REAUTHORIZE}",
+    ),
+    _Rule(
+        "",
+        "grant credentials are invalid",
+        f"{_CONSOLE}: compare client id, client secret and enterprise id, turn on"
+        f" 'Generate user access tokens', check the App Access Level, {_REAUTHORIZE}",
+    ),
+    _Rule(
+        "",
+        "grant type is unauthorized",
+        f"{_CONSOLE}: the app's authentication method is another one; use the"
+        " config.json of a JWT app or the client credentials of a CCG app",
+    ),
+    _Rule(
+        "",
+        "'exp'",
+        "Set this host's clock by NTP: Box takes assertions within 60 seconds only",
+    ),
+    _Rule(
+        "",
+        "'jti'",
+        "Box saw this assertion before: look for a proxy that repeats requests",
+    ),
+    _Rule(
+        "",
+        "'sub'",
+        "enterpriseID in config.json must be the enterprise that authorized the app"
+        " (Developer Console, General Settings); for a user: the user must exist there"
+        " and belong to this app",
+    ),
+    _Rule(
+        "",
+        "signature verification",
+        f"{_CONSOLE}, Add and Manage Public Keys: publicKeyID and privateKey in"
+        " config.json must be one pair that is still listed; else generate a new one",
+    ),
+    _Rule(
+        "",
+        "kid",
+        f"{_CONSOLE}, Add and Manage Public Keys: publicKeyID in config.json is not"
+        " listed; generate a new keypair",
+    ),
+    _Rule(
+        "invalid_client",
+        "",
+        f"{_CONSOLE}: clientID and clientSecret in config.json are not this app's;"
+        " download the file again",
+    ),
+    _Rule(
+        "insufficient_scope",
+        "",
+        f"{_CONSOLE}, Application Scopes: turn on 'Manage users' and 'Read and write"
+        f" all files', {_REAUTHORIZE}",
+    ),
+    _Rule(
+        "access_denied_insufficient_permissions",
+        "",
+        f"{_CONSOLE}: check Application Scopes ('Manage users') and the App Access"
+        f" Level, {_REAUTHORIZE}",
+    ),
+    _Rule(
+        "invalid_scope",
+        "",
+        f"{_CONSOLE}, Application Scopes: the app does not hold a scope that the"
+        f" profile asks for; turn it on, {_REAUTHORIZE}",
+    ),
+    _Rule(
+        "invalid_resource",
+        "",
+        "The file or folder does not exist or this Box user cannot see it",
+    ),
+    _Rule(
+        "access_from_location_blocked",
+        "",
+        "Box Admin Console: the enterprise blocks this host's address",
+    ),
+    _Rule(
+        "invalid_token",
+        "",
+        f"The token was revoked or the app disabled: {_CONSOLE} and Admin Console,"
+        " Platform Apps Manager: check that the app is enabled",
+    ),
+)
+
+
+def hint(code: str, description: str) -> str:
+    """One line on what an administrator should change, "" where nothing is known."""
+    words = description.lower()
+    for rule in _RULES:
+        if rule.code in {"", code} and rule.words in words:
+            return rule.hint
+    return ""

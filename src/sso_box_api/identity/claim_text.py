@@ -1,0 +1,109 @@
+"""Text that a person or an administrator chose, made safe to store, show and pass on.
+
+The last step on an accepted token. Nothing here decides who somebody is.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+MAX_NAME_CHARS = 255
+MAX_EMAIL_CHARS = 254  # RFC 5321 section 4.5.3.1.3, without the angle brackets
+
+# Normalising costs the square of a run of combining marks in the worst case.
+_MAX_RAW_CHARS = 4 * MAX_NAME_CHARS
+
+# Controls, lone surrogates, line and paragraph separators.
+_DROPPED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# They reorder the text round them, so a name could show as another one.
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+_ZERO_WIDTH_JOINER = "\u200d"
+
+
+def display_name(claims: Mapping[str, Any]) -> str | None:
+    """``name``, else given and family name, else ``preferred_username``; cleaned."""
+    parts = (_clean(claims.get(claim)) for claim in ("given_name", "family_name"))
+    candidates = (
+        _clean(claims.get("name")),
+        " ".join(part for part in parts if part),
+        _clean(claims.get("preferred_username")),
+    )
+    for candidate in candidates:
+        # Also refuses what shows as nothing, such as a lone zero-width space.
+        if any(char.isprintable() for char in candidate):
+            return cut_by_grapheme(candidate, MAX_NAME_CHARS).rstrip()
+    return None
+
+
+def email_hint(claims: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """The cleaned address, and whether the issuer vouches for exactly that text.
+
+    An address that had to be cleaned is another address than the verified one, and
+    one that is too long is dropped whole: cut, it would be somebody else's.
+    """
+    raw = claims.get("email")
+    email = _clean(raw)
+    if "@" not in email or len(email) > MAX_EMAIL_CHARS:
+        return None, False
+    # Some providers write the boolean as text (Cognito for federated people).
+    verified = claims.get("email_verified")
+    return email, (verified is True or verified == "true") and email == raw
+
+
+def _clean(value: object) -> str:
+    if not isinstance(value, str):
+        return ""
+    kept = "".join(
+        char
+        for char in value[:_MAX_RAW_CHARS]
+        if unicodedata.category(char) not in _DROPPED_CATEGORIES
+        and char not in _BIDI_CONTROLS
+    )
+    return unicodedata.normalize("NFC", kept).strip()
+
+
+def cut_by_grapheme(text: str, limit: int) -> str:
+    """At most ``limit`` code points, never ending inside a user-perceived character.
+
+    An approximation of UAX 29 that errs towards cutting earlier; text that is one
+    single cluster from the start is cut hard.
+    """
+    if len(text) <= limit:
+        return text
+    end = limit
+    while end and not _breaks_before(text, end):
+        end -= 1
+    return text[: end or limit]
+
+
+def _breaks_before(text: str, index: int) -> bool:
+    char = text[index]
+    if unicodedata.category(char) in {"Mn", "Mc", "Me"}:
+        return False
+    if _ZERO_WIDTH_JOINER in {char, text[index - 1]}:
+        return False
+    if _is_extender(char):
+        return False
+    return not (_is_regional(char) and _regionals_before(text, index) % 2)
+
+
+def _is_extender(char: str) -> bool:
+    return (
+        "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
+        or "\U000e0020" <= char <= "\U000e007f"  # tags of subdivision flags
+        or "\u1160" <= char <= "\u11ff"  # Hangul vowels and finals
+        or char == "\u200c"
+    )
+
+
+def _is_regional(char: str) -> bool:
+    return "\U0001f1e6" <= char <= "\U0001f1ff"
+
+
+def _regionals_before(text: str, index: int) -> int:
+    """Flags are pairs, so the parity tells whether one is open."""
+    count = 0
+    while count < index and _is_regional(text[index - 1 - count]):
+        count += 1
+    return count

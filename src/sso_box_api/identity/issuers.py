@@ -1,0 +1,109 @@
+"""Which issuers there are, and where each publishes its keys.
+
+The unverified ``iss`` of a token is only ever a key into this closed registry: never
+a pattern, never a URL to fetch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from sso_box_api.identity.documents import FetchProblem
+from sso_box_api.identity.rules import Rule
+from sso_box_api.settings import ProviderSettings
+
+_WELL_KNOWN = "/.well-known/openid-configuration"
+_MAX_URL_CHARS = 2048
+
+
+class IssuerRegistry:
+    """Exact, case-sensitive look-up over every spelling that is configured."""
+
+    def __init__(self, providers: Sequence[ProviderSettings]) -> None:
+        self._by_issuer = {
+            issuer: provider for provider in providers for issuer in provider.issuers
+        }
+
+    def provider_of(self, issuer: str) -> ProviderSettings | None:
+        return self._by_issuer.get(issuer)
+
+    def provider_for(self, unverified_claims: Mapping[str, Any]) -> ProviderSettings:
+        """The provider a token claims to come from.
+
+        Raises ``TokenMalformed`` or ``UntrustedIssuer``.
+        """
+        if "iss" not in unverified_claims:
+            raise Rule.ISS_MISSING.refusal()
+        unverified_issuer = unverified_claims["iss"]
+        if not isinstance(unverified_issuer, str):
+            raise Rule.ISS_TYPE.refusal()
+        provider = self.provider_of(unverified_issuer)
+        if provider is None:
+            raise Rule.ISS_UNKNOWN.refusal()
+        return provider
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderMetadata:
+    """The part of the discovery document that is used.
+
+    ``signing_algs`` is empty where the provider does not say.
+    """
+
+    jwks_uri: str
+    signing_algs: frozenset[str] = frozenset()
+
+
+def discovery_url(provider: ProviderSettings) -> str:
+    """OpenID Connect Discovery 1.0 section 4.1, unless configured otherwise."""
+    return provider.discovery_url or provider.issuer.rstrip("/") + _WELL_KNOWN
+
+
+def read_metadata(
+    provider: ProviderSettings, document: Mapping[str, Any]
+) -> ProviderMetadata:
+    """Check a discovery document (section 4.3). Raises ``FetchProblem``."""
+    _check_issuer(provider.issuer, document.get("issuer"))
+    jwks_uri = document.get("jwks_uri")
+    if not isinstance(jwks_uri, str) or not _may_fetch(jwks_uri, provider.issuer):
+        raise FetchProblem(
+            "the discovery document's jwks_uri is not an https URL;"
+            " correct it at the provider or set jwks_uri"
+        )
+    algs = document.get("id_token_signing_alg_values_supported")
+    if not isinstance(algs, list):
+        algs = []
+    return ProviderMetadata(
+        jwks_uri, frozenset(alg for alg in algs if isinstance(alg, str))
+    )
+
+
+def _check_issuer(configured: str, published: object) -> None:
+    if published == configured:
+        return
+    if isinstance(published, str) and published.rstrip("/") == configured.rstrip("/"):
+        raise FetchProblem(
+            "the discovery document's issuer differs from the configured one only by"
+            " a trailing slash; set issuer exactly as published"
+        )
+    raise FetchProblem(
+        "the discovery document names another issuer; set issuer exactly as published,"
+        " and discovery_url where the document lies elsewhere"
+    )
+
+
+def _may_fetch(jwks_uri: str, issuer: str) -> bool:
+    """https; or plain http on the host of an issuer that itself is plain http.
+
+    The settings admit such an issuer on loopback only.
+    """
+    try:
+        keys, home = urlsplit(jwks_uri), urlsplit(issuer)
+    except ValueError:
+        return False
+    if len(jwks_uri) > _MAX_URL_CHARS or not keys.hostname or "@" in keys.netloc:
+        return False
+    if keys.scheme == "https":
+        return True
+    return keys.scheme == home.scheme == "http" and keys.hostname == home.hostname

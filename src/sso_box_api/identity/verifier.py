@@ -1,0 +1,122 @@
+"""One token, from text to ``Identity``. Read this first, then what it calls."""
+
+import email.utils
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from sso_box_api.identity.compact import UnverifiedToken, parse
+from sso_box_api.identity.documents import FetchProblem
+from sso_box_api.identity.id_token import (
+    Identity,
+    check_before_keys,
+    identify,
+    is_signed_by,
+    no_key_fits,
+    read_header,
+)
+from sso_box_api.identity.issuers import IssuerRegistry
+from sso_box_api.identity.key_source import KeySource
+from sso_box_api.identity.remote_keys import KeysState, RemoteKeys
+from sso_box_api.settings import ProviderSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """What a provider answers now. ``problem`` is one line and says what to do.
+
+    ``clock_skew_s`` is the provider's Date header minus our clock.
+    """
+
+    ok: bool
+    problem: str | None
+    keys: int
+    clock_skew_s: float | None
+
+
+class IdentityVerifier:
+    """Verifies ID tokens of the configured providers, and of nobody else.
+
+    ``http`` must neither follow redirects nor read proxies from the environment.
+    """
+
+    def __init__(
+        self,
+        providers: Sequence[ProviderSettings],
+        http: httpx.AsyncClient,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._issuers = IssuerRegistry(providers)
+        self._providers = {provider.id: provider for provider in providers}
+        self._http = http
+        self._clock = clock
+        self._keys = {
+            provider.id: RemoteKeys(provider, self._source(provider), clock)
+            for provider in providers
+        }
+
+    async def verify(self, unverified_token: UnverifiedToken) -> Identity:
+        """Cheap refusals first, the network last, and claims only once signed.
+
+        Raises a ``CredentialError`` for a token that is refused, ``KeysUnavailable``
+        for one that cannot be judged now, and nothing else.
+        """
+        token = parse(unverified_token)
+        header = read_header(token.unverified_header)
+        provider = self._issuers.provider_for(token.unverified_claims)
+        check_before_keys(provider, header, token.unverified_claims, self._clock())
+        keys = self._keys[provider.id]
+        arrived = keys.completed
+        if not is_signed_by(token, header, await keys.current()) and not is_signed_by(
+            token, header, await keys.newer(arrived)
+        ):
+            raise no_key_fits(header).refusal()
+        return identify(provider, token, self._clock())
+
+    def provider_of(self, issuer: str) -> ProviderSettings | None:
+        """The provider that has exactly this issuer among its spellings."""
+        return self._issuers.provider_of(issuer)
+
+    def key_states(self) -> Mapping[str, KeysState]:
+        """By provider id."""
+        return {provider_id: keys.state() for provider_id, keys in self._keys.items()}
+
+    async def probe(self, provider_id: str) -> ProbeReport:
+        """Fetch metadata and keys now, past the cache and without touching it.
+
+        Raises ``KeyError`` for an id that is not configured.
+        """
+        source = self._source(self._providers[provider_id])
+        try:
+            fetched = await source.fetch()
+        except FetchProblem as problem:
+            return ProbeReport(
+                ok=False, problem=str(problem), keys=0, clock_skew_s=None
+            )
+        return ProbeReport(
+            ok=True,
+            problem=None,
+            keys=len(fetched.keys),
+            clock_skew_s=_skew_s(fetched.date, self._clock()),
+        )
+
+    async def close(self) -> None:
+        """Cancel the fetches that run, and wait until they have ended."""
+        for keys in self._keys.values():
+            await keys.close()
+
+    def _source(self, provider: ProviderSettings) -> KeySource:
+        return KeySource(provider, self._http, self._clock)
+
+
+def _skew_s(date: str, now: float) -> float | None:
+    parsed = email.utils.parsedate_tz(date)
+    if parsed is None:
+        return None
+    try:
+        return email.utils.mktime_tz(parsed) - now
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,32 @@
+"""Configuration: one frozen ``Settings``, built once in the CLI and passed down.
+
+Every setting is an environment variable with the prefix ``SSO_BOX_`` (``__``
+between levels), or the same name in the TOML file named by ``SSO_BOX_CONFIG``;
+the environment wins. Names that do not exist are refused, so that a misspelt
+safety setting cannot pass unnoticed. Units stand in the names: ``_s`` is seconds.
+"""
+
+from sso_box_api.settings.deployment import DatabaseSettings, Settings
+from sso_box_api.settings.load import load_settings
+from sso_box_api.settings.sections import (
+    DEFAULT_PROFILES,
+    BoxSettings,
+    ClaimSettings,
+    LimitSettings,
+    ProfileSettings,
+    ProviderSettings,
+    VendingSettings,
+)
+
+__all__ = [
+    "DEFAULT_PROFILES",
+    "BoxSettings",
+    "ClaimSettings",
+    "DatabaseSettings",
+    "LimitSettings",
+    "ProfileSettings",
+    "ProviderSettings",
+    "Settings",
+    "VendingSettings",
+    "load_settings",
+]

@@ -1,0 +1,214 @@
+"""The whole configuration of one deployment, and what must hold across sections."""
+
+import ipaddress
+import os
+from collections.abc import Iterable
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from typing_extensions import override
+
+from sso_box_api.settings.sections import (
+    DEFAULT_PROFILES,
+    BoxSettings,
+    ClaimSettings,
+    LimitSettings,
+    ProfileSettings,
+    ProviderSettings,
+    Slug,
+    VendingSettings,
+)
+
+PREFIX = "SSO_BOX_"
+CONFIG_VARIABLE = "SSO_BOX_CONFIG"
+
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+class DatabaseSettings(BaseSettings):
+    """What the database commands need: a migration job holds no other secret."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        nested_model_default_partial_update=True,
+    )
+
+    database_url: SecretStr = Field(
+        description="postgresql://user:password@host:5432/database"
+    )
+    database_transaction_pooler: bool = Field(
+        default=False,
+        description="true where the URL is a pooler in transaction mode",
+    )
+    database_pool_size: int = Field(default=10, ge=1)
+    database_timeout_s: float = Field(default=5.0, gt=0)
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        toml = TomlConfigSettingsSource(settings_cls, os.environ.get(CONFIG_VARIABLE))
+        return init_settings, env_settings, toml
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_url(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if not url.startswith(("postgresql://", "postgres://")):
+            message = "must start with postgresql://"
+            raise ValueError(message)
+        return value
+
+
+class Settings(DatabaseSettings):
+    """The whole configuration of one deployment."""
+
+    model_config = SettingsConfigDict(extra="forbid")
+
+    secret_keys: Annotated[
+        tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_commas)
+    ] = Field(
+        min_length=1,
+        description="comma-separated keys as `sso-box-api keys generate` prints them",
+    )
+    box: BoxSettings = Field(
+        description="for instance SSO_BOX_BOX__CONFIG_FILE=/path/to/config.json"
+    )
+    providers: tuple[ProviderSettings, ...] = Field(
+        min_length=1,
+        description=(
+            'a JSON list such as [{"id":"main","kind":"generic",'
+            '"issuer":"https://login.example.com","client_ids":["spa"]}]'
+        ),
+    )
+    profiles: dict[Slug, ProfileSettings] = Field(
+        default=DEFAULT_PROFILES, min_length=1
+    )
+    vending: VendingSettings = VendingSettings()
+    claim: ClaimSettings = ClaimSettings()
+    limits: LimitSettings = LimitSettings()
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description='a JSON list of exact origins: ["https://app.example"]'
+    )
+    allow_loopback_http: bool = Field(
+        default=False, description="plain http for loopback hosts, for tests and demo"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="addresses of proxies whose X-Forwarded-For is believed",
+    )
+    realm: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{0,64}$")] = ""
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _fernet_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for number, key in enumerate(value, start=1):
+            try:
+                Fernet(key.get_secret_value())
+            except ValueError:
+                message = f"key {number} is not a Fernet key"
+                raise ValueError(message) from None
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            exact = f"{parts.scheme}://{parts.netloc}"
+            if parts.scheme not in {"http", "https"} or origin != exact:
+                message = "each origin is scheme://host[:port], with no path or *"
+                raise ValueError(message)
+        return value
+
+    @field_validator("providers")
+    @classmethod
+    def _providers_apart(
+        cls, value: tuple[ProviderSettings, ...]
+    ) -> tuple[ProviderSettings, ...]:
+        for what, names in (
+            ("id", [p.id for p in value]),
+            ("issuer", [issuer for p in value for issuer in p.issuers]),
+            ("namespace", [p.frozen_namespace for p in value]),
+        ):
+            twice = {name for name in names if names.count(name) > 1}
+            if twice:
+                message = f"two providers share the {what} {min(twice)}"
+                raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _only_loopback_in_the_clear(self) -> Self:
+        for name, url in self._urls():
+            parts = urlsplit(url)
+            if parts.scheme == "https" and parts.hostname:
+                continue
+            if parts.scheme == "http" and _is_loopback(parts.hostname):
+                if self.allow_loopback_http:
+                    continue
+                message = (
+                    f"{name} is plain http; that needs SSO_BOX_ALLOW_LOOPBACK_HTTP=true"
+                )
+                raise ValueError(message)
+            message = f"{name} must be an https URL"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _default_profile_exists(self) -> Self:
+        if self.vending.default_profile not in self.profiles:
+            message = "SSO_BOX_VENDING__DEFAULT_PROFILE names no configured profile"
+            raise ValueError(message)
+        return self
+
+    def _urls(self) -> Iterable[tuple[str, str]]:
+        yield "SSO_BOX_BOX__API_URL", self.box.api_url
+        yield "SSO_BOX_BOX__UPLOAD_URL", self.box.upload_url
+        for index, provider in enumerate(self.providers):
+            where = f"SSO_BOX_PROVIDERS[{index}]"
+            for issuer in provider.issuers:
+                yield f"{where}.issuer", issuer
+            if provider.discovery_url:
+                yield f"{where}.discovery_url", provider.discovery_url
+            if provider.jwks_uri:
+                yield f"{where}.jwks_uri", provider.jwks_uri
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,215 @@
+"""The sections of the configuration, one model for each concern."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+PrintableAscii = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
+SignatureAlgorithm = Literal["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"]
+
+
+class Section(BaseModel):
+    """Strict, frozen, and silent about its values in errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class ProviderSettings(Section):
+    """One OpenID Connect provider.
+
+    Identities are stored under ``namespace`` and the subject, so the namespace must
+    outlive changes of the issuer's spelling; it defaults to the canonical issuer.
+    """
+
+    id: Slug = Field(description="a short name of your own, such as main")
+    kind: Literal["generic"] = "generic"
+    issuer: str = Field(
+        description="the issuer exactly as in the provider's discovery document"
+    )
+    other_issuers: tuple[str, ...] = Field(
+        default=(), description="further spellings of iss that mean the same provider"
+    )
+    namespace: PrintableAscii | None = None
+    discovery_url: str | None = Field(
+        default=None, description="the discovery document, where it is not under issuer"
+    )
+    jwks_uri: str | None = Field(
+        default=None, description="the key set, to do without a discovery document"
+    )
+    client_ids: tuple[PrintableAscii, ...] = Field(
+        min_length=1,
+        description="the client ids of your pages and apps at this provider",
+    )
+    trusted_extra_audiences: tuple[PrintableAscii, ...] = ()
+    allowed_azp: tuple[PrintableAscii, ...] = Field(
+        default=(), description="authorized parties besides the client ids"
+    )
+    algs: tuple[SignatureAlgorithm, ...] = Field(default=("RS256",), min_length=1)
+    login_scopes: tuple[PrintableAscii, ...] = ("openid", "profile", "email")
+    trust_email: bool = False
+    leeway_s: int = Field(default=60, ge=0, le=300)
+    max_age_s: int = Field(default=86_400, ge=60)
+    max_lifetime_s: int = Field(default=86_400, ge=60)
+    keys_default_ttl_s: int = Field(default=3_600, ge=300, le=86_400)
+    keys_max_stale_s: int = Field(default=86_400, ge=0)
+    fetch_timeout_s: float = Field(default=5.0, gt=0, le=30)
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        return (self.issuer, *self.other_issuers)
+
+    @property
+    def frozen_namespace(self) -> str:
+        return self.namespace or self.issuer
+
+    @field_validator("issuer", "other_issuers")
+    @classmethod
+    def _issuer_form(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for issuer in [value] if isinstance(value, str) else value:
+            parts = urlsplit(issuer)
+            if parts.query or parts.fragment or "@" in parts.netloc:
+                message = "must have no query, fragment or user information"
+                raise ValueError(message)
+            if not re.fullmatch(r"[\x21-\x7e]{1,255}", issuer):
+                message = "must be printable ASCII, 255 characters at most"
+                raise ValueError(message)
+        return value
+
+
+class BoxSettings(Section):
+    """How to reach Box and who we are there: a key file, or client credentials."""
+
+    config_file: Path | None = Field(
+        default=None, description="the path of the config.json of your Box app"
+    )
+    config: SecretStr | None = Field(
+        default=None, description="the text of the config.json, instead of its path"
+    )
+    client_id: str | None = Field(
+        default=None, description="the client id of a client-credentials app"
+    )
+    client_secret: SecretStr | None = Field(
+        default=None, description="the client secret of a client-credentials app"
+    )
+    enterprise_id: Annotated[str, StringConstraints(pattern=r"^[0-9]+$")] | None = (
+        Field(default=None, description="the enterprise id, digits only")
+    )
+    api_url: str = "https://api.box.com"
+    upload_url: str = "https://upload.box.com/api"
+    call_timeout_s: float = Field(default=10.0, gt=0)
+    deadline_s: float = Field(
+        default=20.0, gt=0, description="all attempts of one call together"
+    )
+    max_attempts: int = Field(default=4, ge=1, le=10)
+    max_connections: int = Field(default=64, ge=1)
+    user_quota_bytes: int = Field(
+        default=10 * 1024**3,
+        ge=-1,
+        description="space of a new app user in bytes, -1 for unlimited",
+    )
+
+    @field_validator("api_url", "upload_url")
+    @classmethod
+    def _no_trailing_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        by_key = [self.config_file, self.config]
+        by_secret = [self.client_id, self.client_secret, self.enterprise_id]
+        ways = sum(x is not None for x in by_key) + any(by_secret)
+        if ways != 1:
+            message = (
+                "needs exactly one of CONFIG_FILE, CONFIG, or CLIENT_ID with"
+                " CLIENT_SECRET and ENTERPRISE_ID"
+            )
+            raise ValueError(message)
+        if any(by_secret) and not all(by_secret):
+            message = "CLIENT_ID, CLIENT_SECRET and ENTERPRISE_ID go together"
+            raise ValueError(message)
+        return self
+
+
+class ProfileSettings(Section):
+    """A named set of Box content scopes that a page may ask for."""
+
+    scopes: tuple[str, ...] = Field(min_length=1)
+    resource: Literal["none", "optional", "required"] = Field(
+        default="optional",
+        description="whether the token may or must be bound to one file or folder",
+    )
+    client_ids: tuple[PrintableAscii, ...] = Field(
+        default=(), description="only these clients may ask; empty means all"
+    )
+    providers: tuple[Slug, ...] = Field(
+        default=(), description="only these providers' people; empty means all"
+    )
+
+
+# What each Box UI Element needs to be useful. item_share is left out on purpose: a
+# shared link that a page makes outlives the token, its revocation and the lock.
+DEFAULT_PROFILES: dict[str, ProfileSettings] = {
+    "explorer": ProfileSettings(
+        scopes=(
+            "base_explorer",
+            "item_preview",
+            "item_download",
+            "item_upload",
+            "item_rename",
+            "item_delete",
+        )
+    ),
+    "picker": ProfileSettings(scopes=("base_picker",)),
+    "uploader": ProfileSettings(scopes=("base_upload",)),
+    "preview": ProfileSettings(scopes=("base_preview",)),
+    "preview-download": ProfileSettings(scopes=("base_preview", "item_download")),
+}
+
+
+class VendingSettings(Section):
+    """What is handed out, and when a live token is handed out again."""
+
+    default_profile: Slug = "explorer"
+    # Box does not document restricted_to for every case; `log` accepts its absence,
+    # never an answer that is wider than what was asked.
+    scope_answer: Literal["strict", "log"] = "strict"
+    renew_below_s: int = Field(default=600, ge=0)
+
+
+class ClaimSettings(Section):
+    """The times of the claim protocol, all measured by PostgreSQL's clock."""
+
+    lease_s: float = Field(default=30.0, gt=0)
+    post_timeout_s: float = Field(default=10.0, gt=0)
+    lookup_settle_s: float = Field(default=30.0, ge=0)
+    lookup_interval_s: float = Field(default=1.0, gt=0)
+    flight_deadline_s: float = Field(default=20.0, gt=0)
+    caller_wait_s: float = Field(default=8.0, gt=0)
+    refusal_memory_s: float = Field(default=30.0, ge=0)
+
+    @model_validator(mode="after")
+    def _lease_covers_the_post(self) -> Self:
+        if self.lease_s <= self.post_timeout_s:
+            message = "LEASE_S must be longer than POST_TIMEOUT_S"
+            raise ValueError(message)
+        return self
+
+
+class LimitSettings(Section):
+    """What one caller may cost."""
+
+    bad_tokens_per_minute: int = Field(
+        default=60, ge=0, description="per client address; 0 turns the limit off"
+    )

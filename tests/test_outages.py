@@ -1,0 +1,305 @@
+"""What callers see while something is broken, and that it mends by itself."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from asgi_lifespan import LifespanManager
+from pydantic import SecretStr
+from sqlalchemy import text
+from starlette.applications import Starlette
+
+from sso_box_api import db
+from sso_box_api.api.limits import BadTokenLimit
+from sso_box_api.app import create_app, serve_app
+from sso_box_api.audit import ExchangeEvent, configure_logging
+from sso_box_api.errors import (
+    DatabaseUnavailable,
+    SsoBoxError,
+    TokenExpired,
+    TooManyBadTokens,
+)
+from sso_box_api.settings import DatabaseSettings, Settings
+from sso_box_devkit.postgres import Postgres
+from tests.support.api import Api
+from tests.support.postgres import start_test_postgres
+
+
+async def _sql(settings: Settings, statement: str) -> None:
+    database = db.Database(settings)
+    async with database.transaction() as session:
+        await (await session.connection()).execute(text(statement))
+    await database.close()
+
+
+async def test_lost_database_is_503_and_comes_back_without_a_restart(
+    api: Api, settings: Settings
+) -> None:
+    token = (await api.exchange()).json()["access_token"]
+    await _sql(
+        settings,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    answer = await api.exchange()
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+    assert "retry-after" in answer.headers
+    assert (await api.exchange()).json()["access_token"] == token
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A migrated server of this test alone, which it may stop."""
+    with start_test_postgres() as server:
+        db.upgrade(DatabaseSettings(database_url=SecretStr(server.url)))
+        yield server
+
+
+async def test_readiness_fails_without_a_database(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    idp_app: Starlette,
+    own_postgres: Postgres,
+) -> None:
+    server = own_postgres
+    settings_values["database_url"] = server.url
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        assert (await api.http.get("/readyz")).json()["status"] == "ok"
+        server.stop()
+        answer = await api.http.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["status"] == "unavailable"
+        assert answer.json()["database"] == "unavailable"
+        assert (await api.http.get("/livez")).status_code == 200
+        exchange = await api.exchange()
+        assert exchange.json()["code"] == "database_unavailable"
+
+
+async def test_an_unexpected_error_tells_nothing_but_the_request_id(
+    api: Api, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Here: a handle that was copied into another person's row."""
+    ada = (await api.exchange()).json()["access_token"]
+    await api.exchange(api.id_token("grace"))
+    await _sql(
+        settings,
+        "UPDATE vend SET handle = (SELECT handle FROM vend v WHERE v.id <> vend.id)",
+    )
+    for door in ("json", "oauth"):
+        answer = await api.exchange(door=door)
+        body = answer.json()
+        assert answer.status_code == 500
+        assert body["code" if door == "json" else "reason"] == "internal_error"
+        assert body["request_id"] == answer.headers["x-request-id"]
+        assert ada not in answer.text
+    assert "belongs to another row" in caplog.text
+    assert ada not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("testclient", "testclient", True),
+    ],
+)
+async def test_bad_tokens_are_counted_by_host(
+    first: str,
+    second: str,
+    together: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    limit = BadTokenLimit(1)
+    with pytest.raises(TokenExpired):
+        async with limit.counting(first):
+            raise TokenExpired
+    with pytest.raises(TooManyBadTokens if together else TokenExpired):
+        async with limit.counting(second):
+            raise TokenExpired
+
+
+async def test_bad_tokens_are_limited_and_good_ones_still_pass(
+    settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
+) -> None:
+    settings_values["limits"] = {"bad_tokens_per_minute": 2}
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        codes = [(await api.exchange("a.b.c")).status_code for _ in range(4)]
+        assert codes == [401, 401, 429, 429]
+        assert (await api.exchange("a.b.c")).headers["retry-after"] == "60"
+        oauth = await api.exchange("a.b.c", door="oauth")
+        assert oauth.status_code == 429
+        assert (await api.exchange()).status_code == 200
+
+
+async def test_no_limit_when_it_is_switched_off(
+    settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
+) -> None:
+    settings_values["limits"] = {"bad_tokens_per_minute": 0}
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        codes = {(await api.exchange("a.b.c")).status_code for _ in range(100)}
+        assert codes == {401}
+
+
+def test_log_lines_are_json_with_the_traceback_and_audit_apart(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = logging.getLogger()
+    audit = logging.getLogger("sso_box_api.audit")
+    kept = root.handlers[:], root.level, audit.handlers[:], audit.propagate
+    try:
+        configure_logging()
+        try:
+            int("broken")
+        except ValueError:
+            logging.getLogger("x").exception("it %s", "failed")
+        logging.getLogger("httpx").info("GET https://host/?access_token=secret")
+        ExchangeEvent("json", "r-1", "192.0.2.1").write()
+    finally:
+        root.handlers[:], audit.handlers[:] = kept[0], kept[2]
+        root.setLevel(kept[1])
+        audit.propagate = kept[3]
+    out, err = capsys.readouterr()
+    line = json.loads(err)
+    assert line["message"] == "it failed"
+    assert "ValueError: invalid literal" in line["traceback"]
+    event = json.loads(out)
+    assert (event["event"], event["request_id"]) == ("exchange", "r-1")
+    assert event["outcome"] == "failed"
+
+
+async def test_a_body_that_never_ends_is_408(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The limit is a constant of ten seconds; a test should not take that long.
+    monkeypatch.setattr("sso_box_api.api.middleware.MAX_BODY_S", 0.05)
+
+    async def slow() -> Any:
+        yield b"{"
+        await asyncio.sleep(1)
+
+    answer = await api.http.post("/v1/token", content=slow())
+    assert (answer.status_code, answer.json()["code"]) == (408, "request_timeout")
+
+
+async def test_the_server_entry_point_reads_the_environment(
+    settings_values: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    handlers = logging.getLogger().handlers[:]
+    audit = logging.getLogger("sso_box_api.audit")
+    config = tmp_path / "config.json"
+    config.write_text(settings_values["box"]["config"])
+    monkeypatch.setenv("SSO_BOX_DATABASE_URL", settings_values["database_url"])
+    monkeypatch.setenv("SSO_BOX_SECRET_KEYS", settings_values["secret_keys"])
+    monkeypatch.setenv("SSO_BOX_BOX__CONFIG_FILE", str(config))
+    monkeypatch.setenv("SSO_BOX_PROVIDERS", json.dumps(settings_values["providers"]))
+    app = serve_app()
+    logging.getLogger().handlers[:] = handlers
+    audit.handlers.clear()
+    audit.propagate = True
+    async with LifespanManager(app) as manager:
+        transport = httpx.ASGITransport(manager.app)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="https://api.test"
+        ) as http:
+            assert (await http.get("/readyz")).status_code == 200
+
+
+async def test_transport_errors_of_the_driver_are_one_error(
+    settings: Settings,
+) -> None:
+    url = "postgresql://u:p@127.0.0.1:1/x?sslmode=disable"
+    options = {"database_url": SecretStr(url), "database_transaction_pooler": True}
+    database = db.Database(settings.model_copy(update=options))
+    with pytest.raises(DatabaseUnavailable):
+        await database.ping()
+    await database.close()
+
+
+async def test_behind_a_transaction_pooler_nothing_relies_on_prepared_statements(
+    settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
+) -> None:
+    settings_values["database_transaction_pooler"] = True
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        first = await api.exchange()
+        assert first.status_code == 200, first.text
+        assert (await api.exchange()).json() | {"expires_in": 0} == first.json() | {
+            "expires_in": 0
+        }
+    database = db.Database(settings)
+    async with database.transaction() as session:
+        connection = await session.connection()
+        left = await connection.execute(text("SELECT name FROM pg_prepared_statements"))
+        assert len(left.all()) <= 1
+    await database.close()
+
+
+async def test_cors_admits_the_configured_origins_only(
+    settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
+) -> None:
+    settings_values["cors_origins"] = ["https://app.example"]
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        preflight = {
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization,content-type",
+        }
+        allowed = await api.http.options(
+            "/v1/token", headers={**preflight, "Origin": "https://app.example"}
+        )
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        for origin in ("https://evil.example", "null", "https://app.example.evil"):
+            refused = await api.http.options(
+                "/v1/token", headers={**preflight, "Origin": origin}
+            )
+            assert "access-control-allow-origin" not in refused.headers
+        failed = await api.http.post(
+            "/v1/token", headers={"Origin": "https://app.example"}
+        )
+        assert failed.status_code == 401
+        assert failed.headers["access-control-allow-origin"] == "https://app.example"
+        exposed = failed.headers["access-control-expose-headers"]
+        assert "WWW-Authenticate" in exposed
+        assert "access-control-allow-credentials" not in failed.headers
+
+
+def test_codes_are_unique_and_every_error_can_be_named() -> None:
+    def leaves(kind: type[SsoBoxError]) -> list[type[SsoBoxError]]:
+        below = [leaf for sub in kind.__subclasses__() for leaf in leaves(sub)]
+        return below or [kind]
+
+    ours = [k for k in leaves(SsoBoxError) if k.__module__ == "sso_box_api.errors"]
+    codes = [kind.code for kind in ours]
+    assert len(set(codes)) == len(codes)
+
+
+async def test_openapi_document_is_complete(settings: Settings) -> None:
+    document = create_app(settings).openapi()
+    assert set(document["paths"]) == {
+        "/v1/token",
+        "/oauth2/token",
+        "/v1/me",
+        "/v1/config",
+        "/livez",
+        "/readyz",
+    }
+    text_form = json.dumps(document)
+    refs = {part.split('"')[0] for part in text_form.split("#/components/schemas/")[1:]}
+    assert refs <= set(document["components"]["schemas"])
+    assert "HTTPValidationError" not in text_form
+    operations = [
+        operation["operationId"]
+        for path in document["paths"].values()
+        for operation in path.values()
+    ]
+    assert len(set(operations)) == len(operations)
