@@ -350,3 +350,43 @@ async def test_an_unreachable_box_leaves_the_claim_free(
     assert held == []
     await box.clear_faults()
     assert (await binder.bind(ADA, NOW)).box_user_id is not None
+
+
+async def test_a_claim_that_ran_out_during_the_look_up_is_taken_anew(
+    new_binder: Any, box: Control
+) -> None:
+    await box.fault("GET", "/2.0/users", delay_ms=1200)
+    account = await (await new_binder()).bind(ADA, NOW)
+    [user] = await box.users()
+    assert account.box_user_id == user["id"]
+    assert (await box.requests()).count("GET /2.0/users") == 2
+
+
+async def test_no_post_leaves_when_too_little_of_the_lease_is_left(
+    new_binder: Any, parts: Parts, box: Control
+) -> None:
+    """The commit of the mark was held up: a POST now could outlive the claim."""
+    await box.fault("GET", "/2.0/users", delay_ms=200)
+    flight = asyncio.create_task((await new_binder()).bind(ADA, NOW))
+    await _until(lambda: _rows(parts, "SELECT 1 FROM account"))
+    async with parts.database.transaction() as session:
+        connection = await session.connection()
+        await connection.execute(text("SELECT 1 FROM account FOR UPDATE"))
+        await asyncio.sleep(0.5)
+    await flight
+    calls = await box.requests()
+    assert calls.count("POST /2.0/users") == 1
+    # Given up before the POST, so that it starts over with a look.
+    assert calls.count("GET /2.0/users") == 2
+
+
+async def test_who_is_overtaken_while_settling_stops_looking(
+    new_binder: Any, parts: Parts, box: Control
+) -> None:
+    await box.settings(lookup_lag_s=60)
+    await box.fault("POST", "/2.0/users", after_commit=True, drop=True)
+    flight = asyncio.create_task((await new_binder()).bind(ADA, NOW))
+    await _until(box.users)
+    await _run(parts, "UPDATE account SET claim_fence = claim_fence + 1")
+    with pytest.raises(ProvisioningInProgress, match="claim_lost"):
+        await flight

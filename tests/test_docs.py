@@ -18,14 +18,13 @@ from sso_box_api.app import create_app
 from sso_box_api.errors import SsoBoxError
 from sso_box_api.identity.compact import MAX_TOKEN_CHARS
 from sso_box_api.settings import (
-    CONFIG_VARIABLE,
     DEFAULT_PROFILES,
-    PREFIX,
     BoxSettings,
     ProfileSettings,
     ProviderSettings,
     Settings,
 )
+from sso_box_api.settings.deployment import CONFIG_VARIABLE, PREFIX
 from sso_box_api.vending.profiles import CONTENT_SCOPES
 from sso_box_devkit.__main__ import main as devkit
 

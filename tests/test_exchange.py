@@ -1,13 +1,16 @@
 """The main job, through the wire: an ID token in, a Box token out."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 from starlette.applications import Starlette
 
+from sso_box_api.db import Database
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from sso_box_devkit.idp import create_idp
@@ -292,3 +295,82 @@ async def test_keys_that_cannot_be_had_are_503_not_401(
         assert "retry-after" in answer.headers
         oauth = await api.exchange(token, door="oauth")
         assert oauth.json()["error"] == "temporarily_unavailable"
+
+
+async def test_a_profile_is_open_only_to_whom_its_rules_say(
+    settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
+) -> None:
+    scopes = ["base_preview"]
+    settings_values["profiles"] = {
+        "explorer": {"scopes": ["base_explorer"]},
+        "mobile-only": {"scopes": scopes, "client_ids": ["demo-mobile"]},
+        "others-only": {"scopes": scopes, "providers": ["other"]},
+        "bound": {"scopes": scopes, "resource": "required"},
+        "free": {"scopes": scopes, "resource": "none"},
+    }
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+
+        async def code(**asked: Any) -> str:
+            answer = await api.exchange(**asked)
+            return str(answer.json().get("code", answer.status_code))
+
+        assert await code(profile="mobile-only") == "profile_not_allowed"
+        assert await code(profile="others-only") == "profile_not_allowed"
+        assert await code(profile="bound") == "bad_resource"
+        assert await code(profile="free", resource="folder:1") == "bad_resource"
+        assert await code(profile="preview") == "unknown_profile"
+        assert await code(profile="free") == "200"
+        mobile = await api.exchange(
+            api.id_token(aud="demo-mobile"), profile="mobile-only"
+        )
+        assert mobile.status_code == 200
+        oauth = await api.exchange(door="oauth", profile="mobile-only")
+        assert oauth.json()["error"] == "unauthorized_client"
+
+
+@pytest.mark.parametrize(("answer", "status"), [("strict", 502), ("log", 200)])
+async def test_an_answer_without_restricted_to_passes_only_by_setting(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    idp_app: Starlette,
+    answer: str,
+    status: int,
+) -> None:
+    class Forgetful(httpx.ASGITransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            await request.aread()
+            response = await super().handle_async_request(request)
+            if b"token-exchange" not in request.content:
+                return response
+            body = json.loads(await response.aread())
+            del body["restricted_to"]
+            return httpx.Response(200, json=body)
+
+    settings_values["vending"] = {"scope_answer": answer}
+    settings = Settings.model_validate(settings_values)
+    mounts = {BOX_URL: Forgetful(emulator), ISSUER: httpx.ASGITransport(idp_app)}
+    async with Api.start_with(settings, mounts, idp_app) as api:
+        assert (await api.exchange()).status_code == status
+
+
+async def test_a_scope_that_nobody_asked_for_is_refused(api: Api, box: Control) -> None:
+    await box.settings(grant_extra_scope="item_share")
+    answer = await api.exchange(profile="preview")
+    assert answer.json()["code"] == "box_granted_wrong_scope"
+
+
+async def test_a_token_that_could_not_be_revoked_stays_on_the_list(
+    api: Api, box: Control, settings: Settings
+) -> None:
+    await box.settings(grant_extra_scope="item_share")
+    await box.fault("POST", "/oauth2/revoke", status=503, times=100)
+    await api.exchange(profile="preview")
+    database = Database(settings)
+    async with database.transaction() as session:
+        connection = await session.connection()
+        rows = await connection.execute(text("SELECT state, handle FROM vend"))
+        [(state, handle)] = rows.all()
+    await database.close()
+    assert state == "revoke_pending"
+    assert handle

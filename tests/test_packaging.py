@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sso_box_api.settings import CONFIG_VARIABLE, PREFIX, Settings
+from sso_box_api.settings import Settings
+from sso_box_api.settings.deployment import CONFIG_VARIABLE, PREFIX
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

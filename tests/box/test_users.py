@@ -1,5 +1,6 @@
 """App users: found by exact id alone, created by one POST, read, deleted."""
 
+import asyncio
 import json
 import unicodedata
 from typing import Any
@@ -256,6 +257,24 @@ async def test_a_creation_that_never_got_a_service_token_was_not_sent(
         await client.create_app_user("Ada", "sb1-ada", timeout_s=0.01)
     assert type(caught.value) is BoxUnavailable
     assert not posted.called
+
+
+async def test_a_slow_service_token_leaves_the_connection_half_of_what_is_left() -> (
+    None
+):
+    limits: list[float] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/oauth2/token":
+            await asyncio.sleep(0.4)
+            return httpx.Response(200, json=token()[1])
+        limits.append(request.extensions["timeout"]["connect"])
+        return httpx.Response(201, json=user())
+
+    client = client_over(httpx.MockTransport(answer))
+    await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    # Else a connection that never stands would look like a POST that was sent.
+    assert limits[0] <= 0.8
 
 
 @pytest.mark.parametrize("body", [error(409, "conflict"), (409, b"")])

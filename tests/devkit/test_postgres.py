@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,14 @@ from tests.support.postgres import (
 def server() -> Iterator[Postgres]:
     with start_test_postgres() as running:
         yield running
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    # Not tmp_path: each start of a pytest as root closes the folder above it to the
+    # unprivileged account that the server then runs as, in the midst of other runs.
+    with tempfile.TemporaryDirectory(prefix="sso-box-test-") as name:
+        yield Path(name)
 
 
 async def _value(url: str, query: str) -> object:
@@ -80,9 +89,9 @@ async def test_a_clone_holds_what_the_template_holds_and_can_be_dropped_in_use(
 
 
 async def test_two_data_directories_run_side_by_side_and_apart(
-    server: Postgres, tmp_path: Path
+    server: Postgres, folder: Path
 ) -> None:
-    deep = tmp_path / ("long-" * 20) / "data dir"
+    deep = folder / ("long-" * 20) / "data dir"
     other = start_postgres(deep)
     try:
         await _value(other.url, "CREATE DATABASE elsewhere")
@@ -93,14 +102,14 @@ async def test_two_data_directories_run_side_by_side_and_apart(
 
 
 async def test_a_data_directory_used_before_keeps_data_and_password(
-    tmp_path: Path,
+    folder: Path,
 ) -> None:
-    first = start_postgres(tmp_path)
+    first = start_postgres(folder)
     try:
         await _value(first.url, "CREATE DATABASE kept")
     finally:
         first.stop()
-    again = start_postgres(tmp_path)
+    again = start_postgres(folder)
     try:
         names = await _value(again.url, "SELECT array_agg(datname) FROM pg_database")
         assert "kept" in str(names)
@@ -111,14 +120,15 @@ async def test_a_data_directory_used_before_keeps_data_and_password(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 async def test_command_prints_its_url_first_and_stops_the_server_on_a_signal(
-    tmp_path: Path, how: signal.Signals
+    folder: Path, how: signal.Signals
 ) -> None:
-    running = await _run_command(tmp_path)
+    running = await _run_command(folder)
     try:
         assert running.stdout
         url = (await running.stdout.readline()).decode().strip()
+        assert url.startswith("postgresql://"), await running.communicate()
         assert await _value(url, "SELECT 1") == 1
-        pid_file = tmp_path / "cluster" / "postmaster.pid"
+        pid_file = folder / "cluster" / "postmaster.pid"
         server_pid = int(pid_file.read_text().split()[0])
         running.send_signal(how)
         _, complaints = await running.communicate()
@@ -131,11 +141,11 @@ async def test_command_prints_its_url_first_and_stops_the_server_on_a_signal(
 
 
 async def test_a_directory_that_cannot_be_initialised_is_reported_with_the_reason(
-    tmp_path: Path,
+    folder: Path,
 ) -> None:
-    (tmp_path / "cluster").mkdir()
-    (tmp_path / "cluster" / "stranger").touch()
-    failing = await _run_command(tmp_path)
+    (folder / "cluster").mkdir()
+    (folder / "cluster" / "stranger").touch()
+    failing = await _run_command(folder)
     _, complaints = await failing.communicate()
     assert failing.returncode == 1
     assert b"not empty" in complaints
