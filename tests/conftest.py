@@ -5,13 +5,13 @@ served over loopback TCP, for faults, races and several processes.
 """
 
 import asyncio
-import itertools
 import json
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from cryptography.fernet import Fernet
@@ -24,11 +24,10 @@ from sso_box_devkit.box import Enterprise, create_box_emulator
 from sso_box_devkit.box.settings import Settings as EmulatorSettings
 from sso_box_devkit.idp import create_idp
 from tests.support.api import BOX_URL, ISSUER, Api, Control
-from tests.support.postgres import clone_database, drop_database, start_test_postgres
+from tests.support.postgres import clone_database, start_test_postgres
 from tests.support.servers import serve_in_thread
 
 _TEMPLATE = "template_migrated"
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,12 +50,18 @@ def postgres_url(_clean_environment: None) -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def _database_url(postgres_url: str) -> str:
+    return asyncio.run(clone_database(postgres_url, _TEMPLATE, "test"))
+
+
 @pytest.fixture
-async def database_url(postgres_url: str) -> AsyncIterator[str]:
-    """A migrated, empty database for one test, that may commit."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    yield await clone_database(postgres_url, _TEMPLATE, name)
-    await drop_database(postgres_url, name)
+async def database_url(_database_url: str) -> str:
+    """A migrated, empty database; emptying it is much quicker than a new clone."""
+    connection = await asyncpg.connect(_database_url)
+    await connection.execute("TRUNCATE vend, identity, box_orphan, account")
+    await connection.close()
+    return _database_url
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import httpx
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from typing_extensions import override
 
 from sso_box_api import accounts, vending
 from sso_box_api.api import config, health, me, oauth, problems, token
@@ -141,7 +143,7 @@ def create_app(
             finally:
                 await binder.close()
 
-    app = FastAPI(
+    app = _Service(
         title="sso-box-api",
         version=version("sso-box-api"),
         summary="Exchange a company's SSO ID token for narrow, short-lived Box access.",
@@ -163,7 +165,6 @@ def create_app(
     problems.install(app)
     for module in (token, oauth, me, config, health):
         app.include_router(module.router)
-    _declare_error_models(app)
     return app
 
 
@@ -194,11 +195,16 @@ def _state(parts: Parts, binder: Binder) -> State:
     )
 
 
-def _declare_error_models(app: FastAPI) -> None:
-    """Add the error bodies to the document: no route returns them as its model."""
-    document = app.openapi()
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Problem, OAuthError):
-        schemas[model.__name__] = model.model_json_schema()
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
+class _Service(FastAPI):
+    """FastAPI, with our error bodies in the OpenAPI document instead of its own."""
+
+    @override
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            schemas = document["components"]["schemas"]
+            for model in (Problem, OAuthError):
+                schemas[model.__name__] = model.model_json_schema()
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+        return super().openapi()
