@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-WORKERS ?= 2
+# More than cores: many tests wait for a clock, a server or a lease.
+WORKERS ?= 3
 
 # Silent when it holds, so that the test runner's summary stays the last line.
 at-least = $(BIN)/coverage report --include='$(2)' --fail-under=$(1) >/dev/null \
@@ -29,7 +30,7 @@ demo: setup ## Start the whole stack on loopback (ARGS=--check: one login, then 
 	@$(BIN)/python -m sso_box_devkit demo $(ARGS)
 
 test: setup ## Run the tests (real PostgreSQL, emulated Box, real OpenID providers)
-	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term-missing $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing $(ARGS)
 	@$(call at-least,95,src/sso_box_api/*)
 	@$(call at-least,100,src/sso_box_api/identity/*)
 

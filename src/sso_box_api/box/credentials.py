@@ -7,10 +7,12 @@ here and never again on the way of a request.
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from sso_box_api.errors import ConfigurationError
@@ -151,9 +153,7 @@ def _private_key(fields: _Fields) -> RSAPrivateKey | None:
         if not passphrase:
             return None
     try:
-        key = load_pem_private_key(
-            pem.encode(), passphrase.encode() if passphrase else None
-        )
+        key = _load_once(pem.encode(), passphrase.encode() if passphrase else None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         if passphrase:
             what = f"does not open {path}, or that key is damaged"
@@ -165,3 +165,9 @@ def _private_key(fields: _Fields) -> RSAPrivateKey | None:
         fields.wrong(path, f"must be RSA of {MIN_KEY_BITS} bits or more", _KEY_PAIR)
         return None
     return key
+
+
+@lru_cache(maxsize=4)
+def _load_once(pem: bytes, passphrase: bytes | None) -> PrivateKeyTypes:
+    # Opening and checking an RSA key takes some 50 ms, so a process does it once.
+    return load_pem_private_key(pem, passphrase)
