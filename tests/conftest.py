@@ -17,6 +17,7 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from starlette.applications import Starlette
+from typing_extensions import override
 
 from sso_box_api import db
 from sso_box_api.settings import DatabaseSettings, Settings
@@ -143,6 +144,7 @@ def audit_log() -> Iterator[list[dict[str, Any]]]:
     events: list[dict[str, Any]] = []
 
     class Collect(logging.Handler):
+        @override
         def emit(self, record: logging.LogRecord) -> None:
             events.append(json.loads(record.getMessage()))
 

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 from starlette.applications import Starlette
+from typing_extensions import override
 
 from sso_box_api.db import Database
 from sso_box_api.settings import Settings
@@ -224,6 +225,7 @@ async def test_a_stale_parent_token_is_replaced_once(
     class RefuseOnce(httpx.ASGITransport):
         refused = 0
 
+        @override
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             await request.aread()
             if b"token-exchange" in request.content and not self.refused:
@@ -338,6 +340,7 @@ async def test_an_answer_without_restricted_to_passes_only_by_setting(
     status: int,
 ) -> None:
     class Forgetful(httpx.ASGITransport):
+        @override
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             await request.aread()
             response = await super().handle_async_request(request)

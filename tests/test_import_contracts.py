@@ -33,7 +33,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def _lint(folder: Path) -> str:
-    command = [Path(sys.executable).parent / "lint-imports", "--no-cache"]
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "NO_COLOR": "1"}
     result = subprocess.run(
         command,

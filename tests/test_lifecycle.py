@@ -7,6 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 from starlette.applications import Starlette
+from typing_extensions import override
 
 from sso_box_api import accounts
 from sso_box_api.accounts import Candidate, Person
@@ -112,6 +113,7 @@ async def test_a_lock_while_box_mints_keeps_the_token_inside(
     await api.exchange()
 
     class LockOnDownscope(httpx.ASGITransport):
+        @override
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             await request.aread()
             answer = await super().handle_async_request(request)
