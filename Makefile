@@ -51,6 +51,7 @@ format: setup ## Apply the formatter and the safe lint fixes
 lock: ## Resolve the dependencies again (needs uv on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" pyproject.toml --extra dev -o requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt pyproject.toml -o requirements/prod.txt
+	echo hatchling | uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt - -o requirements/build.txt
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

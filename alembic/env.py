@@ -1,16 +1,14 @@
-"""Run migrations over asyncpg, on the URL that the caller put into the config."""
+"""Run migrations with the settings that the caller put into the config, or its own."""
 
 import asyncio
-from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, pool, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, text
 from sqlmodel import SQLModel
 
 import sso_box_api.accounts.tables
 import sso_box_api.vending.tables  # noqa: F401 - both fill the metadata
-from sso_box_api.db import sqlalchemy_url
+from sso_box_api.db import create_engine
 from sso_box_api.settings import DatabaseSettings, load_settings
 
 # Two migration jobs started together must not run at once; the number is arbitrary.
@@ -28,8 +26,8 @@ def _run(connection: Connection) -> None:
         context.run_migrations()
 
 
-async def _connect_and_run(url: Any) -> None:
-    engine = create_async_engine(url, poolclass=pool.NullPool, hide_parameters=True)
+async def _connect_and_run(settings: DatabaseSettings) -> None:
+    engine = create_engine(settings)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_run)
@@ -41,9 +39,7 @@ async def _connect_and_run(url: Any) -> None:
 if context.is_offline_mode():
     message = "migrations need a database to run on"
     raise RuntimeError(message)
-asyncio.run(
-    _connect_and_run(
-        context.config.attributes.get("url")
-        or sqlalchemy_url(load_settings(DatabaseSettings))
-    )
+settings: DatabaseSettings = context.config.attributes.get("settings") or load_settings(
+    DatabaseSettings
 )
+asyncio.run(_connect_and_run(settings))

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,20 +234,48 @@ def test_start_is_refused_on_a_database_that_is_not_migrated(
     assert run("db", "check").exit_code == 2
 
 
-def test_start_is_refused_without_a_database(
-    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda url: url.replace("postgres:", f"{SECRET}:"), "28P01"),
+        (lambda url: url.rsplit("/", 1)[0] + "/nothing-here", "no such database"),
+        (lambda _: f"postgresql://u:{SECRET}@127.0.0.1:{free_port()}/x", "Error"),
+    ],
+    ids=["user", "name", "port"],
+)
+def test_start_is_refused_without_a_usable_database(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[str], str],
+    says: str,
 ) -> None:
-    del environment
-    nowhere = f"postgresql://u:{SECRET}@127.0.0.1:{free_port()}/x"
-    monkeypatch.setenv("SSO_BOX_DATABASE_URL", nowhere)
+    url = change(environment["SSO_BOX_DATABASE_URL"])
+    monkeypatch.setenv("SSO_BOX_DATABASE_URL", url)
     for command in (["serve"], ["db", "upgrade"], ["account", "show", "--email", "a"]):
         result = run(*command)
         assert result.exit_code == 1, result.output
-        assert "database_unavailable" in result.stderr
+        assert "SSO_BOX_DATABASE_URL: the database cannot be used" in result.stderr
+        assert says in result.stderr
         assert SECRET not in result.output
     report = json.loads(run("doctor", "--json").output)
     [database] = [f for f in report["findings"] if f["check"] == "database"]
     assert "SSO_BOX_DATABASE_URL" in database["problem"]
+
+
+def test_start_is_refused_where_notifications_do_not_arrive(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a pooler in transaction mode: here, another database's channel."""
+    elsewhere = environment["SSO_BOX_DATABASE_URL"].rsplit("/", 1)[0] + "/template1"
+    monkeypatch.setenv("SSO_BOX_DATABASE_TIMEOUT_S", "0.5")
+    monkeypatch.setenv("SSO_BOX_DATABASE_LISTEN_URL", elsewhere)
+    result = run("serve")
+    assert result.exit_code == 2
+    assert "SSO_BOX_DATABASE_LISTEN_URL: no notification arrives" in result.stderr
+    monkeypatch.setenv(
+        "SSO_BOX_DATABASE_LISTEN_URL", elsewhere.replace("template1", "x")
+    )
+    assert "SSO_BOX_DATABASE_URL: the database" in run("serve").stderr
 
 
 def test_db_upgrade_needs_no_other_secret(

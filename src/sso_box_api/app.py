@@ -64,6 +64,7 @@ class Parts:
         Raises ``ConfigurationError`` or ``DatabaseUnavailable``.
         """
         await self.database.require_current_schema()
+        await self.database.require_notifications()
         namespaces = {p.id: p.frozen_namespace for p in self.settings.providers}
         async with self.database.transaction() as session:
             problems = list(

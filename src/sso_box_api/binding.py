@@ -18,7 +18,13 @@ from math import ceil
 
 from sso_box_api import accounts
 from sso_box_api.accounts import Account, Person, Won
-from sso_box_api.box import Box, BoxUser, ConflictAtBox, OutcomeUnknown
+from sso_box_api.box import (
+    Box,
+    BoxUser,
+    ConflictAtBox,
+    OutcomeUnknown,
+    RefusedByBox,
+)
 from sso_box_api.db import Database
 from sso_box_api.errors import (
     BoxRefused,
@@ -238,7 +244,9 @@ class Binder:
         nothing_sent: bool = False,
     ) -> None:
         """Give the claim up; does nothing once it is given up or taken over."""
-        refusal = error.reason if isinstance(error, BoxRefused) else None
+        refusal = None
+        if isinstance(error, RefusedByBox):
+            refusal = f"{error.reason}; {error.hint}"
         async with self._database.transaction() as session:
             await accounts.release(
                 session,

@@ -18,7 +18,8 @@ from cryptography.fernet import Fernet
 from sso_box_api import accounts, db, doctor
 from sso_box_api.accounts import Candidate, Person
 from sso_box_api.app import Parts, open_parts
-from sso_box_api.errors import ConfigurationError, SsoBoxError
+from sso_box_api.audit import configure_logging
+from sso_box_api.errors import ConfigurationError, DatabaseUnavailable, SsoBoxError
 from sso_box_api.lifecycle import LockReport
 from sso_box_api.settings import DatabaseSettings, load_settings
 
@@ -39,6 +40,10 @@ def _explained(command: Callable[P, T]) -> Callable[P, T]:
             for problem in error.problems:
                 print(problem, file=sys.stderr)
             sys.exit(_MISCONFIGURED)
+        except DatabaseUnavailable as error:
+            problem = f"the database cannot be used: {error.reason}"
+            print(f"SSO_BOX_DATABASE_URL: {problem}", file=sys.stderr)
+            sys.exit(_FAILED)
         except SsoBoxError as error:
             print(f"{error.code}: {error.detail} {error.reason}", file=sys.stderr)
             sys.exit(_FAILED)
@@ -60,6 +65,7 @@ def serve(host: str, port: int, workers: int) -> None:
     """Run the service; refuses to start on a configuration that cannot work."""
     settings = load_settings()
     asyncio.run(_check_start())
+    configure_logging()
     uvicorn.run(
         "sso_box_api.app:serve_app",
         factory=True,

@@ -4,15 +4,17 @@ A transaction is open only inside ``Database.transaction`` and nobody calls Box 
 identity provider in there.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     DBAPIError,
@@ -28,21 +30,30 @@ from sso_box_api.settings import DatabaseSettings
 __all__ = [
     "AsyncSession",
     "Database",
+    "create_engine",
     "head_revision",
-    "sqlalchemy_url",
     "upgrade",
 ]
 
-# SQLSTATE classes that say "not now" rather than "wrong": connection exception,
-# insufficient resources, operator intervention (PostgreSQL manual, appendix A).
-_PASSING_SQLSTATES = ("08", "53", "57")
+# SQLSTATE classes that say "not now, or not with this URL" rather than "a wrong
+# statement", and what each means (PostgreSQL manual, appendix A).
+_UNAVAILABLE = {
+    "08": "the connection failed",
+    "28": "the server refused the user or the password",
+    "3D": "there is no such database",
+    "53": "the server has no room for more",
+    "57": "the server is stopping or starting",
+}
 
 
 class Database:
     """The engine and the one way to open a transaction."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        self._engine = _create_engine(settings)
+        self._engine = create_engine(settings)
+        self._timeout_s = settings.database_timeout_s
+        listen_url = settings.database_listen_url or settings.database_url
+        self._listen_url = listen_url.get_secret_value()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -80,6 +91,34 @@ class Database:
             )
             raise ConfigurationError([problem])
 
+    async def require_notifications(self) -> None:
+        """Raise ``ConfigurationError`` unless a NOTIFY reaches a listening connection.
+
+        Behind a pooler in transaction mode a LISTEN is lost without an error, so it is
+        tried: what a lock tells the other workers must arrive.
+        """
+        channel = f"sso_box_start_{uuid4().hex}"
+        arrived = asyncio.Event()
+        with _unavailable_when_unreachable():
+            listener = await asyncpg.connect(
+                self._listen_url, timeout=self._timeout_s, statement_cache_size=0
+            )
+            try:
+                await listener.add_listener(channel, lambda *_: arrived.set())
+                async with self.transaction() as session:
+                    connection = await session.connection()
+                    await connection.execute(select(func.pg_notify(channel, "")))
+                async with asyncio.timeout(self._timeout_s):
+                    await arrived.wait()
+            except TimeoutError:
+                problem = (
+                    "SSO_BOX_DATABASE_LISTEN_URL: no notification arrives; put a"
+                    " direct postgresql:// URL of the same database, not a pooler's"
+                )
+                raise ConfigurationError([problem]) from None
+            finally:
+                listener.terminate()
+
     async def close(self) -> None:
         await self._engine.dispose()
 
@@ -87,7 +126,7 @@ class Database:
 def upgrade(settings: DatabaseSettings) -> None:
     """Apply every migration. Blocking, for the command line; runs its own loop."""
     config = _alembic_config()
-    config.attributes["url"] = sqlalchemy_url(settings)
+    config.attributes["settings"] = settings
     with _unavailable_when_unreachable():
         command.upgrade(config, "head")
 
@@ -108,7 +147,7 @@ def _alembic_config() -> Config:
     return config
 
 
-def _create_engine(settings: DatabaseSettings) -> AsyncEngine:
+def create_engine(settings: DatabaseSettings) -> AsyncEngine:
     connect_args: dict[str, object] = {
         "timeout": settings.database_timeout_s,
         "command_timeout": settings.database_timeout_s,
@@ -124,7 +163,7 @@ def _create_engine(settings: DatabaseSettings) -> AsyncEngine:
             "prepared_statement_name_func": lambda: f"__sso_box_{uuid4()}__",
         }
     return create_async_engine(
-        sqlalchemy_url(settings),
+        _sqlalchemy_url(settings),
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_timeout_s,
@@ -134,7 +173,7 @@ def _create_engine(settings: DatabaseSettings) -> AsyncEngine:
     )
 
 
-def sqlalchemy_url(settings: DatabaseSettings) -> URL:
+def _sqlalchemy_url(settings: DatabaseSettings) -> URL:
     url = make_url(settings.database_url.get_secret_value())
     # libpq's sslmode is what operators know; SQLAlchemy hands asyncpg `ssl`.
     if "sslmode" in url.query:
@@ -148,9 +187,16 @@ def _unavailable_when_unreachable() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        sqlstate = getattr(error.orig, "sqlstate", None) or ""
-        if error.connection_invalidated or sqlstate.startswith(_PASSING_SQLSTATES):
-            raise DatabaseUnavailable(f"sqlstate {sqlstate or 'none'}") from error
+        sqlstate = getattr(error.orig, "sqlstate", None) or "08000"
+        if error.connection_invalidated or sqlstate[:2] in _UNAVAILABLE:
+            raise _unavailable(sqlstate) from error
         raise
+    except asyncpg.PostgresError as error:
+        raise _unavailable(error.sqlstate or "") from error
     except (OSError, PoolTimeoutError) as error:
         raise DatabaseUnavailable(type(error).__name__) from error
+
+
+def _unavailable(sqlstate: str) -> DatabaseUnavailable:
+    meaning = _UNAVAILABLE.get(sqlstate[:2], "the server refused")
+    return DatabaseUnavailable(f"{meaning} (sqlstate {sqlstate})")

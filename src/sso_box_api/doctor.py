@@ -7,9 +7,9 @@ setting or switch to turn.
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 
-from sso_box_api.box import Box
+from sso_box_api.box import Box, RefusedByBox
 from sso_box_api.db import Database
-from sso_box_api.errors import BoxRefused, ConfigurationError, SsoBoxError
+from sso_box_api.errors import ConfigurationError, SsoBoxError
 from sso_box_api.identity import IdentityVerifier
 
 _SKEW_WORTH_SAYING_S = 30.0
@@ -75,9 +75,9 @@ async def _provider(verifier: IdentityVerifier, provider_id: str) -> Finding:
 async def _box(box: Box) -> Finding:
     try:
         await box.service_token()
-    except BoxRefused as error:
-        hint = getattr(error, "hint", None) or error.detail
-        return Finding("box", f"Box refused a service token ({error.reason}); {hint}")
+    except RefusedByBox as error:
+        advice = error.hint or error.detail
+        return Finding("box", f"Box refused a service token ({error.reason}); {advice}")
     except SsoBoxError as error:
         problem = (
             f"Box cannot be reached ({error.reason}); check SSO_BOX_BOX__API_URL and"

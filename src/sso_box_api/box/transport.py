@@ -249,7 +249,8 @@ def _accepted(request: httpx.Request, outcome: T | Refusal) -> T:
     if not isinstance(outcome, Refusal):
         return outcome
     where = _where(request)
-    logger.warning("%s %s", where, outcome)
+    advice = hint(outcome.code, outcome.description)
+    logger.warning("%s %s; %s", where, outcome, advice or "no advice on this")
     if "subject_token" in outcome.description:
         raise SubjectTokenRejected(f"{where} {outcome}")
     if outcome.code == "invalid_resource":

@@ -64,6 +64,10 @@ class DatabaseSettings(BaseSettings):
         default=False,
         description="true where the URL is a pooler in transaction mode",
     )
+    database_listen_url: SecretStr | None = Field(
+        default=None,
+        description="a direct postgresql:// URL, where the database URL is a pooler",
+    )
     database_pool_size: int = Field(default=10, ge=1)
     database_timeout_s: float = Field(default=5.0, gt=0)
 
@@ -81,11 +85,11 @@ class DatabaseSettings(BaseSettings):
         toml = TomlConfigSettingsSource(settings_cls, os.environ.get(CONFIG_VARIABLE))
         return init_settings, env_settings, toml
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_listen_url")
     @classmethod
-    def _postgres_url(cls, value: SecretStr) -> SecretStr:
-        url = value.get_secret_value()
-        if not url.startswith(("postgresql://", "postgres://")):
+    def _postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
+        schemes = ("postgresql://", "postgres://")
+        if value is not None and not value.get_secret_value().startswith(schemes):
             message = "must start with postgresql://"
             raise ValueError(message)
         return value
