@@ -165,6 +165,9 @@ def test_served_with_workers_it_exchanges_locks_and_limits(
             "two providers share the issuer https://a",
         ),
         ("SSO_BOX_ALLOW_LOOPBACK_HTTP", "false", "SSO_BOX_ALLOW_LOOPBACK_HTTP=true"),
+        ("SSO_BOX_BOX__API_URL", "http://box.example", "must be an https URL"),
+        ("SSO_BOX_BOX__API_URL", "http://10.0.0.1", "must be an https URL"),
+        ("SSO_BOX_BOX__API_URL", "ftp://localhost", "must be an https URL"),
         ("SSO_BOX_CORS_ORIGINS", '["*"]', "SSO_BOX_CORS_ORIGINS: each origin is"),
         ("SSO_BOX_CLAIM__LEASE_S", "1", "SSO_BOX_CLAIM: LEASE_S must be longer"),
         ("SSO_BOX_LIMITS__BAD_TOKENS_PER_MINUTE", "-1", "SSO_BOX_LIMITS__BAD_TOKENS"),
@@ -201,6 +204,17 @@ def test_a_wrong_setting_stops_the_start_and_names_itself(
     assert says in result.stderr
     assert SECRET not in result.output
     assert "Traceback" not in result.output
+
+
+def test_client_credentials_go_together(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del environment
+    monkeypatch.delenv("SSO_BOX_BOX__CONFIG_FILE")
+    monkeypatch.setenv("SSO_BOX_BOX__CLIENT_ID", "id")
+    result = run("serve")
+    assert result.exit_code == 2
+    assert "CLIENT_ID, CLIENT_SECRET and ENTERPRISE_ID go together" in result.stderr
 
 
 def test_settings_may_stand_in_a_toml_file(

@@ -377,3 +377,35 @@ async def test_a_token_that_could_not_be_revoked_stays_on_the_list(
     await database.close()
     assert state == "revoke_pending"
     assert handle
+
+
+async def test_a_client_credentials_app_serves_as_well(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    enterprise: Enterprise,
+    idp_app: Starlette,
+) -> None:
+    settings_values["box"] = enterprise.client_credentials()
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        answer = await api.exchange()
+    assert answer.status_code == 200, answer.text
+    assert list(enterprise.users) == [answer.json()["box_user_id"]]
+
+
+async def test_a_person_is_found_again_by_a_service_that_lost_its_rows(
+    api: Api, box: Control, settings: Settings
+) -> None:
+    """Restored from before the first login: adopted by external id, not made twice."""
+    first = (await api.exchange()).json()
+    database = Database(settings)
+    async with database.transaction() as session:
+        connection = await session.connection()
+        statement = "TRUNCATE vend, identity, box_orphan, account"
+        await connection.execute(text(statement))
+    await database.close()
+    await box.requests()
+    second = (await api.exchange()).json()
+    assert second["box_user_id"] == first["box_user_id"]
+    assert len(await box.users()) == 1
+    assert "POST /2.0/users" not in await box.requests()
