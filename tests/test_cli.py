@@ -107,6 +107,7 @@ def test_served_with_workers_it_exchanges_locks_and_limits(
         assert locked.exit_code == 0, locked.output
         assert json.loads(locked.output) == {
             "state": "locked",
+            "created": False,
             "revoked": 1,
             "pending": 0,
             "latest_expiry": None,
@@ -128,6 +129,16 @@ def test_served_with_workers_it_exchanges_locks_and_limits(
             "SSO_BOX_DATABASE_URL: is missing; put postgresql",
         ),
         ("SSO_BOX_DATABASE_URL", SECRET, "SSO_BOX_DATABASE_URL: must start with"),
+        (
+            "SSO_BOX_DATABASE_URL",
+            f"postgresql://u:top@x:{SECRET}@localhost/db",
+            "SSO_BOX_DATABASE_URL: is not a URL; percent-encode",
+        ),
+        (
+            "SSO_BOX_DATABASE_URL",
+            f"postgresql://localhost/db?password={SECRET}",
+            "SSO_BOX_DATABASE_URL: may have host, sslmode",
+        ),
         ("SSO_BOX_SECRET_KEYS", None, "SSO_BOX_SECRET_KEYS: is missing"),
         ("SSO_BOX_SECRET_KEYS", SECRET, "SSO_BOX_SECRET_KEYS: key 1 is not a Fernet"),
         ("SSO_BOX_BOX__CONFIG_FILE", None, "SSO_BOX_BOX: needs exactly one of"),
@@ -375,6 +386,9 @@ def test_account_commands_take_one_selector(
         (["--box-user", "1"], 1, "no such account"),
         (["--box-user", "1", "--email", "a"], 2, "only one of them"),
         (["--account", "x"], 2, "not a valid UUID"),
+        (["--box-user", "\udcff"], 2, "arguments must be UTF-8"),
+        (["--email", "a\x00b"], 2, "arguments must be UTF-8"),
+        (["--provider", "main", "--subject", "\u00fcn\u00efcode"], 1, "it is ASCII"),
     ],
 )
 def test_account_commands_say_what_is_wrong_with_the_selector(
@@ -420,7 +434,9 @@ def test_lock_of_a_leaver_who_never_signed_in(
     environment: dict[str, str], idp: tuple[str, Any]
 ) -> None:
     del environment
-    assert run("account", "lock", idp[0], "never-seen").exit_code == 0
+    result = run("account", "lock", idp[0], "never-seen")
+    assert result.exit_code == 0
+    assert "never signed in here before" in result.output
     assert "state: locked" in run("account", "show", idp[0], "never-seen").output
 
 
@@ -435,6 +451,19 @@ def test_lock_exits_3_while_box_has_not_killed_every_token(
     assert result.exit_code == 3, result.output
     assert "1 pending" in result.output
     assert "expires by itself at" in result.output
+
+
+def test_lock_works_with_keys_that_open_nothing(
+    environment: dict[str, str], idp: tuple[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The switch must not wait for a tidy configuration; what is left is said."""
+    del environment
+    _log_in(idp[0], "ada")
+    monkeypatch.setenv("SSO_BOX_SECRET_KEYS", Fernet.generate_key().decode())
+    result = run("account", "lock", idp[0], "ada")
+    assert result.exit_code == 3, result.output
+    assert "0 revoked, 1 pending" in result.output
+    assert "state: locked" in run("account", "show", idp[0], "ada").output
 
 
 def test_doctor_finds_everything_in_order(environment: dict[str, str]) -> None:

@@ -163,3 +163,62 @@ async def test_sign_out_refuses_older_logins_and_lets_newer_ones_in(
     assert oauth.json()["reason"] == "signed_out"
     await _run(parts, "UPDATE account SET not_before = now() - interval '1 hour'")
     assert (await api.exchange()).status_code == 200
+
+
+async def test_a_damaged_handle_does_not_undo_the_lock_of_the_others(
+    api: Api, box: Control, parts: Parts
+) -> None:
+    tokens = [
+        (await api.exchange(profile=profile)).json()["access_token"]
+        for profile in ("explorer", "preview")
+    ]
+    await _run(
+        parts,
+        "UPDATE vend SET handle = (SELECT handle FROM vend v WHERE v.profile ="
+        " 'explorer') WHERE profile = 'preview'",
+    )
+    report = await parts.lifecycle().lock(await _candidate(parts), "")
+    assert (report.revoked, report.pending) == (1, 1)
+    assert (await api.exchange()).json()["code"] == "account_locked"
+    assert [await box.is_live(token) for token in tokens] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "ALTER DATABASE {} SET default_transaction_read_only = on",
+        "ALTER DATABASE {} SET lock_timeout = '50ms'",
+    ],
+    ids=["read-only", "row locked"],
+)
+async def test_a_token_whose_row_cannot_be_written_is_killed(
+    settings: Settings,
+    parts: Parts,
+    emulator: Starlette,
+    idp_app: Starlette,
+    condition: str,
+) -> None:
+    async with Api.start(settings, emulator, idp_app) as before:
+        await before.exchange()
+    name = settings.database_url.get_secret_value().rsplit("/", 1)[1]
+    try:
+        await _run(parts, condition.format(name))
+        async with Api.start(settings, emulator, idp_app) as api:
+            known = set(emulator.state.world.tokens)
+            async with parts.database.transaction() as session:
+                connection = await session.connection()
+                if "lock" in condition:
+                    await connection.execute(text("SELECT 1 FROM account FOR UPDATE"))
+                answer = await api.exchange(profile="preview")
+            ready = (await api.http.get("/readyz")).json()
+    finally:
+        # The administrator's own connection was made before the change.
+        await _run(parts, f"ALTER DATABASE {name} RESET ALL")
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+    assert ready["database"] == ("unavailable" if "read_only" in condition else "ok")
+    minted = [
+        token
+        for value, token in emulator.state.world.tokens.items()
+        if value not in known and token.is_downscoped
+    ]
+    assert [token.revoked for token in minted] == [True]

@@ -110,6 +110,8 @@ async def test_an_unexpected_error_tells_nothing_but_the_request_id(
         ("2001:db8::1", "2001:db8::ffff:1", True),
         ("2001:db8::1", "2001:db8:0:1::1", False),
         ("testclient", "testclient", True),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
     ],
 )
 async def test_bad_tokens_are_counted_by_host(
@@ -303,3 +305,48 @@ async def test_openapi_document_is_complete(settings: Settings) -> None:
         for operation in path.values()
     ]
     assert len(set(operations)) == len(operations)
+
+
+async def test_tokens_that_name_unknown_keys_count_as_bad(
+    settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
+) -> None:
+    settings_values["limits"] = {"bad_tokens_per_minute": 5}
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        forged = [api.idp.mint(header={"kid": f"unknown-{n}"}) for n in range(12)]
+        codes = [(await api.exchange(token)).status_code for token in forged]
+        # The first fetch of all and three for unknown keys; then none for a while.
+        assert codes == [401] * 4 + [503] + [429] * 7
+        assert (await api.exchange()).status_code == 200
+
+
+async def test_a_body_that_was_cut_off_is_not_acted_on(api: Api) -> None:
+    """An empty body would mean the default profile."""
+    token = api.id_token()
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/token",
+        "query_string": b"",
+        "headers": [(b"authorization", f"Bearer {token}".encode())],
+    }
+    transport = api.http._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    await transport.app(scope, receive, send)
+    assert sent == []
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await api.http.get("/v1/me", headers=headers)).json()["box"] is None
+
+
+async def test_a_trailing_slash_is_not_found_and_redirects_nowhere(api: Api) -> None:
+    answer = await api.http.get("/v1/me/?id_token=secret", headers={"Host": "evil"})
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert "location" not in answer.headers

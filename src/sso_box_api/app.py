@@ -150,6 +150,8 @@ def create_app(
         summary="Exchange a company's SSO ID token for narrow, short-lived Box access.",
         lifespan=lifespan,
         docs_url=None,
+        # A redirect would repeat the caller's Host and query.
+        redirect_slashes=False,
         redoc_url=None,
         middleware=[
             Middleware(

@@ -21,7 +21,7 @@ from sso_box_api.app import Parts, open_parts
 from sso_box_api.audit import configure_logging
 from sso_box_api.errors import ConfigurationError, DatabaseUnavailable, SsoBoxError
 from sso_box_api.lifecycle import LockReport
-from sso_box_api.settings import DatabaseSettings, load_settings
+from sso_box_api.settings import DatabaseSettings, ProviderSettings, load_settings
 
 _FAILED, _MISCONFIGURED, _PENDING = 1, 2, 3
 
@@ -34,6 +34,8 @@ def _explained(command: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        if any(isinstance(v, str) and not _is_clean(v) for v in kwargs.values()):
+            raise click.UsageError("arguments must be UTF-8 text without controls")
         try:
             return command(*args, **kwargs)
         except ConfigurationError as error:
@@ -49,6 +51,10 @@ def _explained(command: Callable[P, T]) -> Callable[P, T]:
             sys.exit(_FAILED)
 
     return run
+
+
+def _is_clean(argument: str) -> bool:
+    return argument.isprintable()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -203,18 +209,26 @@ def show(*, as_json: bool, **selector: Any) -> None:
 @account_group.command()
 @_selectors
 @click.option("--reason", default="locked on the command line", show_default=True)
+@click.option(
+    "--wait",
+    "wait_s",
+    default=5.0,
+    show_default=True,
+    help="Seconds to wait for Box to kill the tokens.",
+)
 @_explained
-def lock(*, as_json: bool, reason: str, **selector: Any) -> None:
+def lock(*, as_json: bool, reason: str, wait_s: float, **selector: Any) -> None:
     """Lock an account and kill every token handed out; exit 3 while any is pending.
 
-    A person who never signed in can be locked by ISSUER and SUBJECT.
+    A person who never signed in can be locked by ISSUER and SUBJECT. Run it again to
+    go on with what is pending.
     """
 
-    async def run(parts: Parts) -> LockReport:
-        candidate = await _the_one(parts, selector, ensure=True)
-        return await parts.lifecycle().lock(candidate, reason)
+    async def run(parts: Parts) -> tuple[LockReport, bool]:
+        candidate, created = await _the_one(parts, selector, ensure=True)
+        return await parts.lifecycle().lock(candidate, reason, wait_s=wait_s), created
 
-    report = _run(run)
+    report, created = _run(run)
     latest = report.latest_expiry.isoformat() if report.latest_expiry else None
     counts = {
         "revoked": report.revoked,
@@ -222,8 +236,10 @@ def lock(*, as_json: bool, reason: str, **selector: Any) -> None:
         "latest_expiry": latest,
     }
     if as_json:
-        print(json.dumps({"state": report.account.state, **counts}))
+        print(json.dumps({"state": report.account.state, "created": created, **counts}))
     else:
+        if created:
+            print("never signed in here before: locked in advance; check the subject")
         print(f"locked; {report.revoked} revoked, {report.pending} pending at Box")
         if latest:
             print(f"the last pending token expires by itself at {latest}")
@@ -237,7 +253,7 @@ def unlock(*, as_json: bool, **selector: Any) -> None:
     """Let a locked account in again; its old tokens stay dead."""
 
     async def run(parts: Parts) -> accounts.Account:
-        candidate = await _the_one(parts, selector)
+        candidate, _ = await _the_one(parts, selector)
         return await parts.lifecycle().unlock(candidate)
 
     account = _run(run)
@@ -246,18 +262,22 @@ def unlock(*, as_json: bool, **selector: Any) -> None:
 
 async def _the_one(
     parts: Parts, selector: dict[str, Any], *, ensure: bool = False
-) -> Candidate:
+) -> tuple[Candidate, bool]:
+    """Return the account that is meant, and whether it was made just now."""
     candidates = await _select(parts, selector)
+    created = False
     if not candidates and ensure and (person := _person(parts, selector)) is not None:
+        # Rows made under another configuration would lock nobody.
+        await parts.require_consistent_rows()
         await parts.lifecycle().ensure(person)
-        candidates = await _select(parts, selector)
+        candidates, created = await _select(parts, selector), True
     if not candidates:
         _fail("no such account")
     if selector["email"] or len(candidates) > 1:
         # An address is no proof of who is meant, even if only one account bears it.
         listed = "\n".join(json.dumps(_describe(c)) for c in candidates)
         _fail(f"choose one by --account:\n{listed}")
-    return candidates[0]
+    return candidates[0], created
 
 
 async def _select(parts: Parts, selector: dict[str, Any]) -> list[Candidate]:
@@ -293,16 +313,24 @@ def _person(parts: Parts, selector: dict[str, Any]) -> Person | None:
         provider = parts.verifier.provider_of(issuer)
         if provider is None:
             _fail("no configured provider has this issuer")
-        return Person(provider.id, provider.frozen_namespace, subject)
+        return _new_person(provider, subject)
     if wanted and subject_option and not issuer:
         for provider in parts.settings.providers:
             if provider.id == wanted:
-                return Person(provider.id, provider.frozen_namespace, subject_option)
+                return _new_person(provider, subject_option)
         _fail("no configured provider has this id")
     if issuer or subject or wanted or subject_option:
         message = "ISSUER goes with SUBJECT, and --provider with --subject"
         raise click.UsageError(message)
     return None
+
+
+def _new_person(provider: ProviderSettings, subject: str) -> Person:
+    if not subject.isascii() or len(subject) > 255:  # noqa: PLR2004 - OpenID Connect Core 2
+        _fail(
+            "no ID token can have such a subject: it is ASCII, 255 characters at most"
+        )
+    return Person(provider.id, provider.frozen_namespace, subject)
 
 
 def _describe(candidate: Candidate) -> dict[str, str | None]:
@@ -325,7 +353,8 @@ def _describe(candidate: Candidate) -> dict[str, str | None]:
 def _run(command: Callable[[Parts], Coroutine[Any, Any, T]]) -> T:
     async def run() -> T:
         async with open_parts(load_settings()) as parts:
-            await parts.require_consistent_rows()
+            # No more than that: a lock must not wait for a tidy configuration.
+            await parts.database.require_current_schema()
             return await command(parts)
 
     return asyncio.run(run())

@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
+    ArgumentError,
     DBAPIError,
     ProgrammingError,
     TimeoutError as PoolTimeoutError,
@@ -35,14 +36,18 @@ __all__ = [
     "upgrade",
 ]
 
-# SQLSTATE classes that say "not now, or not with this URL" rather than "a wrong
-# statement", and what each means (PostgreSQL manual, appendix A).
-_UNAVAILABLE = {
+# SQLSTATE classes that are a fault of ours: bad data, a broken constraint, a wrong
+# statement. All others say that the database cannot serve us now (PostgreSQL manual,
+# appendix A).
+_OURS = ("22", "23", "42")
+_MEANING = {
     "08": "the connection failed",
+    "25": "it is read-only, or a transaction was ended",
     "28": "the server refused the user or the password",
     "3D": "there is no such database",
     "53": "the server has no room for more",
-    "57": "the server is stopping or starting",
+    "55": "a row stayed locked for too long",
+    "57": "the server is stopping or starting, or a statement took too long",
 }
 
 
@@ -67,9 +72,12 @@ class Database:
                 yield session
 
     async def ping(self) -> None:
+        """Raise ``DatabaseUnavailable`` unless it answers and takes writes."""
         async with self.transaction() as session:
             connection = await session.connection()
-            await connection.execute(text("SELECT 1"))
+            answer = await connection.execute(text("SHOW transaction_read_only"))
+        if answer.scalar_one() != "off":
+            raise DatabaseUnavailable("it is read-only")
 
     async def schema_revision(self) -> str | None:
         """Return the migration the database stands at, None for an empty one."""
@@ -174,7 +182,14 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
 
 
 def _sqlalchemy_url(settings: DatabaseSettings) -> URL:
-    url = make_url(settings.database_url.get_secret_value())
+    try:
+        url = make_url(settings.database_url.get_secret_value())
+    except (ValueError, ArgumentError):
+        problem = (
+            "SSO_BOX_DATABASE_URL: is not a URL; percent-encode what is special in"
+            " the user name and the password"
+        )
+        raise ConfigurationError([problem]) from None  # the cause quotes the password
     # libpq's sslmode is what operators know; SQLAlchemy hands asyncpg `ssl`.
     if "sslmode" in url.query:
         ssl = url.query["sslmode"]
@@ -188,7 +203,7 @@ def _unavailable_when_unreachable() -> Iterator[None]:
         yield
     except DBAPIError as error:
         sqlstate = getattr(error.orig, "sqlstate", None) or "08000"
-        if error.connection_invalidated or sqlstate[:2] in _UNAVAILABLE:
+        if error.connection_invalidated or not sqlstate.startswith(_OURS):
             raise _unavailable(sqlstate) from error
         raise
     except asyncpg.PostgresError as error:
@@ -198,5 +213,5 @@ def _unavailable_when_unreachable() -> Iterator[None]:
 
 
 def _unavailable(sqlstate: str) -> DatabaseUnavailable:
-    meaning = _UNAVAILABLE.get(sqlstate[:2], "the server refused")
+    meaning = _MEANING.get(sqlstate[:2], "the server refused")
     return DatabaseUnavailable(f"{meaning} (sqlstate {sqlstate})")

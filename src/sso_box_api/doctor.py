@@ -37,10 +37,19 @@ async def examine(
     box: Box,
 ) -> AsyncIterator[Finding]:
     """Run every check, each to its end whatever the others found."""
-    yield await _database(database, consistent_rows)
+    yield await _whatever_happens("database", _database(database, consistent_rows))
     for provider_id in provider_ids:
-        yield await _provider(verifier, provider_id)
-    yield await _box(box)
+        check = f"provider {provider_id}"
+        yield await _whatever_happens(check, _provider(verifier, provider_id))
+    yield await _whatever_happens("box", _box(box))
+
+
+async def _whatever_happens(check: str, finding: Awaitable[Finding]) -> Finding:
+    try:
+        return await finding
+    except Exception as error:  # noqa: BLE001 - the other checks are still of use
+        # By its type alone: its text may quote a setting.
+        return Finding(check, f"the check itself failed: {type(error).__name__}")
 
 
 async def _database(database: Database, consistent_rows: Awaitable[None]) -> Finding:

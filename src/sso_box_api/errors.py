@@ -37,6 +37,7 @@
     └── Unavailable                 503, always with Retry-After
         ├── ProvisioningInProgress    provisioning_in_progress
         ├── KeysUnavailable           keys_unavailable
+        │   └── KeyFetchesLimited       the same, and counted as a bad token
         ├── BoxUnavailable            box_unavailable
         └── DatabaseUnavailable       database_unavailable
     ConfigurationError              never over HTTP: the process does not start
@@ -364,6 +365,10 @@ class KeysUnavailable(Unavailable):
     code = "keys_unavailable"
     title = "Issuer keys unavailable"
     detail = "The identity provider's keys cannot be reached; try again shortly."
+
+
+class KeyFetchesLimited(KeysUnavailable):
+    """The token names an unknown key, and too many such tokens came already."""
 
 
 class BoxUnavailable(Unavailable):

@@ -175,7 +175,8 @@ class Exchange:
                     session, order.account, signed_in_at(order.identity)
                 )
                 return await self._insert(session, order, token, "live")
-        except SsoBoxError:
+        except Exception:
+            # Whatever went wrong, the token is out at Box and nobody may have it.
             await self._list_and_revoke(order, token)
             raise
 

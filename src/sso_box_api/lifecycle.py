@@ -15,7 +15,7 @@ from sso_box_api.accounts import Account, Candidate, Person
 from sso_box_api.box import Box
 from sso_box_api.db import Database
 from sso_box_api.errors import SsoBoxError
-from sso_box_api.vending import LedgerKeys, LiveVend
+from sso_box_api.vending import DamagedHandle, LedgerKeys, SealedVend
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Lifecycle:
         account_id = candidate.account.id
         async with self._database.transaction() as session:
             await accounts.lock(session, account_id, reason)
-            pending = await vending.close_account(session, self._keys, account_id)
+            pending = await vending.close_account(session, account_id)
         revoked = await self._revoke_all(pending, wait_s)
         async with self._database.transaction() as session:
             count, latest = await vending.count_pending(session, account_id)
@@ -85,10 +85,10 @@ class Lifecycle:
             )
         return account or candidate.account
 
-    async def _revoke_all(self, vends: list[LiveVend], wait_s: float) -> int:
+    async def _revoke_all(self, vends: list[SealedVend], wait_s: float) -> int:
         places = asyncio.Semaphore(_REVOKE_AT_ONCE)
 
-        async def revoke(vend: LiveVend) -> bool:
+        async def revoke(vend: SealedVend) -> bool:
             async with places:
                 return await self._revoke(vend)
 
@@ -101,11 +101,15 @@ class Lifecycle:
         await asyncio.gather(*late, return_exceptions=True)
         return sum(task.result() for task in done)
 
-    async def _revoke(self, vend: LiveVend) -> bool:
+    async def _revoke(self, vend: SealedVend) -> bool:
         try:
-            await self._box.revoke(vend.token)
+            token = self._keys.open(vend.id, vend.account_id, vend.handle)
+            await self._box.revoke(token)
             async with self._database.transaction() as session:
                 await vending.mark_revoked(session, vend.id)
+        except DamagedHandle as error:
+            _log.error("%s; it dies at Box when it expires", error)
+            return False
         except SsoBoxError as error:
             _log.warning("vend %s is still to be revoked: %s", vend.id, error.code)
             return False

@@ -15,7 +15,7 @@ from sso_box_api.settings import ProviderSettings
 from tests.support.oidc import Clock, FakeIssuer, provider_values
 from tests.support.tokens import SigningKey, good_claims
 
-FULL = os.environ.get("SSO_BOX_TEST_SIZE") == "full"
+FULL = os.environ.get("TEST_SIZE") == "full"
 KEY = SigningKey.rsa("key-1")
 CLOCK = Clock()
 GOOD = KEY.token(good_claims(CLOCK()))

@@ -7,7 +7,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -68,8 +68,7 @@ class Account:
         Raises what ``check_open`` raises, or ``SignedOut``.
         """
         self.check_open()
-        login = datetime.fromtimestamp(signed_in_at, UTC)
-        if self.not_before is not None and login <= self.not_before:
+        if self.not_before is not None and signed_in_at <= self.not_before.timestamp():
             raise SignedOut
 
 

@@ -10,7 +10,12 @@ from contextlib import asynccontextmanager
 
 from cachetools import TTLCache
 
-from sso_box_api.errors import CredentialError, TokenMissing, TooManyBadTokens
+from sso_box_api.errors import (
+    CredentialError,
+    KeyFetchesLimited,
+    TokenMissing,
+    TooManyBadTokens,
+)
 
 _WINDOW_S = 60
 _ADDRESSES = 50_000
@@ -32,7 +37,8 @@ class BadTokenLimit:
             yield
         except TokenMissing:
             raise
-        except CredentialError as error:
+        except (CredentialError, KeyFetchesLimited) as error:
+            # A key that nobody knows is as good a sign of guessing as a bad signature.
             count = self._counts.setdefault(_network(address), [0])
             count[0] += 1
             if self._per_minute and count[0] > self._per_minute:
@@ -46,6 +52,8 @@ def _network(address: str) -> str:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if ip.version == 4:  # noqa: PLR2004 - the number is the protocol's name
+    if isinstance(ip, ipaddress.IPv4Address):
         return str(ip)
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
     return str(ipaddress.ip_network((ip, 64), strict=False))

@@ -26,6 +26,10 @@ _HEADERS = {
 }
 
 
+class _Gone(Exception):
+    """The caller left before the body was complete."""
+
+
 class RequestShell:
     """The outermost layer of ours; only CORS stands further out."""
 
@@ -54,6 +58,9 @@ class RequestShell:
         try:
             body = await _read_body_in_time(receive)
             await self._app(scope, _replay(body, receive), send_with_headers)
+        except _Gone:
+            # What was cut off may say less than was meant: nothing of it is done.
+            return
         except (BodyTooLarge, RequestTimeout) as error:
             answer = problems.render(error, request_id, oauth=oauth)
             await answer(scope, receive, send_with_headers)
@@ -84,7 +91,7 @@ async def _read_body(receive: Receive) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return body
+            raise _Gone
         chunk: bytes = message.get("body", b"")
         body += chunk
         if len(body) > MAX_BODY_BYTES:

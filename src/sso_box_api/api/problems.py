@@ -94,7 +94,7 @@ def problem(
 
 def render(error: SsoBoxError, request_id: str, *, oauth: bool) -> Response:
     """Turn one of our errors into the answer of the door it came through."""
-    level = logging.WARNING if error.status < 500 else logging.ERROR  # noqa: PLR2004 - HTTP
+    level = logging.ERROR if error.status == 502 else logging.WARNING  # noqa: PLR2004 - what needs an administrator
     _log.log(level, "%s %s (request %s)", error.code, error.reason, request_id)
     headers = _headers(error)
     if oauth:

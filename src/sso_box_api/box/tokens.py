@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from sso_box_api.box.answers import Unreadable
 
+# Far above what Box is seen to give, far below what a date can hold.
+MAX_LIFE_S = 30 * 86_400
+
 
 @dataclass(frozen=True)
 class BoxToken:
@@ -40,7 +43,9 @@ def read_token(data: Mapping[str, object], asked_at: float) -> BoxToken:
     token, life = data.get("access_token"), data.get("expires_in")
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
         raise Unreadable
-    if not isinstance(life, int) or isinstance(life, bool) or life <= 0:
+    if not isinstance(life, int) or isinstance(life, bool):
+        raise Unreadable
+    if not 0 < life <= MAX_LIFE_S:
         raise Unreadable
     return BoxToken(token, asked_at + life, life)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sso_box_api.errors import KeysUnavailable
+from sso_box_api.errors import KeyFetchesLimited, KeysUnavailable
 from sso_box_api.identity.documents import FetchProblem
 from sso_box_api.identity.key_source import FetchedKeys, KeySource
 from sso_box_api.identity.keyset import KeySet
@@ -98,7 +98,7 @@ class RemoteKeys:
         if self._completed == arrived:
             if not self._in_flight and not self._unknown_keys.take(self._clock()):
                 wait_s = math.ceil(self._unknown_keys.wait_s)
-                raise KeysUnavailable(FETCHES_LIMITED, retry_after=wait_s)
+                raise KeyFetchesLimited(FETCHES_LIMITED, retry_after=wait_s)
             await self._landed()
         if self._failures or self._completed == arrived:
             raise self._unavailable()

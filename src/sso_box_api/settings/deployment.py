@@ -4,7 +4,7 @@ import ipaddress
 import os
 from collections.abc import Iterable
 from typing import Annotated, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from cryptography.fernet import Fernet
 from pydantic import (
@@ -37,6 +37,7 @@ from sso_box_api.settings.sections import (
 
 PREFIX = "SSO_BOX_"
 CONFIG_VARIABLE = "SSO_BOX_CONFIG"
+_URL_PARAMETERS = {"host", "sslmode", "target_session_attrs"}
 
 
 def _split_commas(value: object) -> object:
@@ -91,6 +92,10 @@ class DatabaseSettings(BaseSettings):
         schemes = ("postgresql://", "postgres://")
         if value is not None and not value.get_secret_value().startswith(schemes):
             message = "must start with postgresql://"
+            raise ValueError(message)
+        query = urlsplit(value.get_secret_value()).query if value else ""
+        if not set(parse_qs(query, keep_blank_values=True)) <= _URL_PARAMETERS:
+            message = f"may have {', '.join(sorted(_URL_PARAMETERS))} after its ?"
             raise ValueError(message)
         return value
 

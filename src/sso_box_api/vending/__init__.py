@@ -1,8 +1,10 @@
 """Which token? Profiles decide what may be asked, the ledger lists what is out."""
 
 from sso_box_api.vending.ledger import (
+    DamagedHandle,
     LedgerKeys,
     LiveVend,
+    SealedVend,
     VendKey,
     close_account,
     count_pending,
@@ -20,11 +22,13 @@ from sso_box_api.vending.profiles import (
 )
 
 __all__ = [
+    "DamagedHandle",
     "Grant",
     "LedgerKeys",
     "LiveVend",
     "Profiles",
     "Resource",
+    "SealedVend",
     "VendKey",
     "check_answer",
     "close_account",

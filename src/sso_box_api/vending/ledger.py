@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid4
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlmodel import col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -46,6 +46,19 @@ class LiveVend:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class SealedVend:
+    """A token on the list, as it is stored."""
+
+    id: UUID
+    account_id: UUID
+    handle: str = field(repr=False)
+
+
+class DamagedHandle(Exception):
+    """A handle that is not its row's, or that no key opens; it is never handed out."""
+
+
 class LedgerKeys:
     """The keys that encrypt tokens at rest, newest first (MultiFernet).
 
@@ -63,14 +76,19 @@ class LedgerKeys:
         plain = json.dumps({**content, "token": token})
         return self._fernet.encrypt(plain.encode()).decode()
 
-    def open(self, row: VendRow) -> str:
-        content = json.loads(self._fernet.decrypt(row.handle))
+    def open(self, vend_id: UUID, account_id: UUID, handle: str) -> str:
+        """Return the token. Raises ``DamagedHandle``."""
+        try:
+            content = json.loads(self._fernet.decrypt(handle))
+        except InvalidToken:
+            message = f"no configured key opens the handle of vend {vend_id}"
+            raise DamagedHandle(message) from None
         if (content["vend_id"], content["account_id"]) != (
-            str(row.id),
-            str(row.account_id),
+            str(vend_id),
+            str(account_id),
         ):
-            message = f"the handle of vend {row.id} belongs to another row"
-            raise RuntimeError(message)
+            message = f"the handle of vend {vend_id} belongs to another row"
+            raise DamagedHandle(message)
         return str(content["token"])
 
 
@@ -107,7 +125,11 @@ async def find_live(
         .limit(1)
     )
     row = (await session.exec(statement)).first()
-    return LiveVend(row.id, keys.open(row), row.expires_at) if row else None
+    if row is None:
+        return None
+    return LiveVend(
+        row.id, keys.open(row.id, row.account_id, row.handle), row.expires_at
+    )
 
 
 async def insert(
@@ -147,16 +169,16 @@ async def insert(
         statement = statement.on_conflict_do_update(
             index_elements=["token_sha256"], set_={"state": state}
         )
-    await session.exec(statement)
+    listed = await session.exec(statement.returning(col(VendRow.id)))
+    vend_id = listed.scalar_one()
     return LiveVend(vend_id, token, expiry)
 
 
-async def close_account(
-    session: AsyncSession, keys: LedgerKeys, account_id: UUID
-) -> list[LiveVend]:
+async def close_account(session: AsyncSession, account_id: UUID) -> list[SealedVend]:
     """Mark every live token of an account for revocation; return all still to revoke.
 
-    The caller holds the account row FOR UPDATE, so that no new one slips in between.
+    The caller holds the account row locked, so that no new one slips in between. No
+    handle is opened here: a damaged one must not undo the lock of the others.
     """
     closing = (
         update(VendRow)
@@ -167,11 +189,10 @@ async def close_account(
     pending = select(VendRow).where(
         VendRow.account_id == account_id,
         VendRow.state == "revoke_pending",
-        col(VendRow.expires_at) > func.clock_timestamp(),
-        col(VendRow.key_id).in_(keys.ids),
+        col(VendRow.expires_at) > _long_dead(),
     )
     return [
-        LiveVend(row.id, keys.open(row), row.expires_at)
+        SealedVend(row.id, row.account_id, row.handle)
         for row in await session.exec(pending)
     ]
 
@@ -186,11 +207,11 @@ async def mark_revoked(session: AsyncSession, vend_id: UUID) -> None:
 async def count_pending(
     session: AsyncSession, account_id: UUID
 ) -> tuple[int, datetime | None]:
-    """Count an account's unexpired tokens that Box has not yet been told to kill."""
+    """Count an account's tokens that Box may honour and has not been told to kill."""
     statement = select(func.count(col(VendRow.id)), func.max(VendRow.expires_at)).where(
         VendRow.account_id == account_id,
         VendRow.state == "revoke_pending",
-        col(VendRow.expires_at) > func.clock_timestamp(),
+        col(VendRow.expires_at) > _long_dead(),
     )
     count, latest = (await session.exec(statement)).one()
     return count, latest
@@ -208,3 +229,8 @@ async def unknown_keys(session: AsyncSession, keys: LedgerKeys) -> bool:
         .limit(1)
     )
     return (await session.exec(statement)).first() is not None
+
+
+def _long_dead() -> ColumnElement[datetime]:
+    # Box counts a token's life by its own clock, so ours may be a little ahead.
+    return func.clock_timestamp() - timedelta(minutes=10)

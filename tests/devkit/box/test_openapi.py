@@ -15,10 +15,10 @@ from tests.support.box_caller import BoxCaller
 _BESIDE_THE_CHECKOUT = (
     Path(__file__).parents[4] / "shared" / "data" / "box-openapi.json"
 )
-DOCUMENT = Path(os.environ.get("SSO_BOX_OPENAPI", _BESIDE_THE_CHECKOUT))
+DOCUMENT = Path(os.environ.get("BOX_OPENAPI", _BESIDE_THE_CHECKOUT))
 
 pytestmark = pytest.mark.skipif(
-    not DOCUMENT.is_file(), reason="SSO_BOX_OPENAPI names no copy of Box's OpenAPI"
+    not DOCUMENT.is_file(), reason="BOX_OPENAPI names no copy of Box's OpenAPI"
 )
 
 
