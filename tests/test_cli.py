@@ -183,7 +183,16 @@ def test_served_with_workers_it_exchanges_locks_and_limits(
         ("SSO_BOX_CLAIM__LEASE_S", "1", "SSO_BOX_CLAIM: LEASE_S must be longer"),
         ("SSO_BOX_LIMITS__BAD_TOKENS_PER_MINUTE", "-1", "SSO_BOX_LIMITS__BAD_TOKENS"),
         ("SSO_BOX_LIMIT__BAD_TOKENS_PER_MINUTE", "1", "no such setting"),
-        ("SSO_BOX_BOX__API_URI", "x", "SSO_BOX_BOX__API_URI"),
+        ("SSO_BOX_BOX__API_URI", "x", "SSO_BOX_BOX__API_URI: no such setting"),
+        ("SSO_BOX_CORS_ORIGINS", '["https://"]', "each origin is scheme"),
+        ("SSO_BOX_CORS_ORIGINS", '["https://APP.example"]', "in small letters"),
+        ("SSO_BOX_TRUSTED_PROXIES", '["*"]', "each proxy is an IP address"),
+        ("SSO_BOX_CLAIM__FLIGHT_DEADLINE_S", "9", "FLIGHT_DEADLINE_S must be longer"),
+        (
+            "SSO_BOX_PROFILES",
+            '{"explorer":{"scopes":["base_explorer"],"providers":["other"]}}',
+            "names the provider other, which is not configured",
+        ),
         ("SSO_BOX_CONFIG", "/nowhere.toml", "SSO_BOX_CONFIG: no such file"),
         (
             "SSO_BOX_PROFILES",
@@ -424,10 +433,10 @@ def test_lock_and_unlock_in_words(
         f"{emulator_url}/2.0/users/me", headers={"Authorization": f"Bearer {token}"}
     )
     assert dead.status_code == 401
-    assert run("account", "unlock", idp[0], "ada").output.strip() == "active"
-    assert json.loads(run("account", "unlock", idp[0], "ada", "--json").output) == {
-        "state": "active"
-    }
+    unlocked = run("account", "unlock", idp[0], "ada")
+    assert unlocked.output.strip() == "active; 0 revoked, 0 pending at Box"
+    again = json.loads(run("account", "unlock", idp[0], "ada", "--json").output)
+    assert again["state"] == "active"
 
 
 def test_lock_of_a_leaver_who_never_signed_in(
@@ -451,6 +460,9 @@ def test_lock_exits_3_while_box_has_not_killed_every_token(
     assert result.exit_code == 3, result.output
     assert "1 pending" in result.output
     assert "expires by itself at" in result.output
+    httpx.delete(f"{emulator_url}/_emulator/faults")
+    unlocked = run("account", "unlock", idp[0], "ada")
+    assert unlocked.output.strip() == "active; 1 revoked, 0 pending at Box"
 
 
 def test_lock_works_with_keys_that_open_nothing(

@@ -303,6 +303,8 @@ async def test_a_profile_is_open_only_to_whom_its_rules_say(
     settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
 ) -> None:
     scopes = ["base_preview"]
+    other = {"id": "other", "issuer": "https://other.example", "client_ids": ["x"]}
+    settings_values["providers"].append(other)
     settings_values["profiles"] = {
         "explorer": {"scopes": ["base_explorer"]},
         "mobile-only": {"scopes": scopes, "client_ids": ["demo-mobile"]},

@@ -71,7 +71,7 @@ async def test_unlock_lets_in_again_with_a_new_token(
     old = (await api.exchange()).json()["access_token"]
     candidate = await _candidate(parts)
     await parts.lifecycle().lock(candidate, "a mistake")
-    assert (await parts.lifecycle().unlock(candidate)).state == "active"
+    assert (await parts.lifecycle().unlock(candidate)).account.state == "active"
     new = (await api.exchange()).json()["access_token"]
     assert new != old
     assert await box.is_live(new)

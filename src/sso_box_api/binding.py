@@ -1,7 +1,8 @@
 """Find or create exactly one Box user: the claim protocol's side at Box.
 
-``accounts.claim`` holds the database steps; here stand the calls to Box between them.
-At most one Box user is ever bound to an identity, and none is left over unreported:
+``accounts/claim.py`` holds the database steps; here stand the calls to Box between them.
+At most one Box user is ever bound to an identity, and none that is known to be left
+over goes unreported:
 
 - who wins the claim looks first, and adopts what it finds;
 - before the POST leaves, that fact is committed; whoever finds it without a Box user
@@ -94,8 +95,15 @@ class Binder:
 
     def _landed(self, key: tuple[str, str], task: asyncio.Task[Account]) -> None:
         del self._flights[key]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.warning("first login failed: %s", type(error).__name__)
+        if task.cancelled():
+            return
+        match task.exception():
+            case None:
+                pass
+            case SsoBoxError() as error:
+                _log.warning("a first login failed: %s", error)
+            case error:
+                _log.error("a first login failed unexpectedly", exc_info=error)
 
     async def _fly(self, person: Person) -> Account:
         try:
@@ -110,7 +118,7 @@ class Binder:
     async def _attempt(self, person: Person) -> Account | None:
         """Take one turn at the claim; None to come again."""
         async with self._database.transaction() as session:
-            claim = await accounts.claim(
+            claim = await accounts.take_claim(
                 session,
                 person,
                 realm=self._realm,
@@ -155,6 +163,9 @@ class Binder:
         async with self._database.transaction() as session:
             for other in others:
                 if other.id != account.box_user_id:
+                    _log.warning(
+                        "Box user %s is a duplicate, bound to nobody", other.id
+                    )
                     await accounts.report_orphan(
                         session, account.id, other.id, "duplicate found by look-up"
                     )

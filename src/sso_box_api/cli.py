@@ -21,7 +21,12 @@ from sso_box_api.app import Parts, open_parts
 from sso_box_api.audit import configure_logging
 from sso_box_api.errors import ConfigurationError, DatabaseUnavailable, SsoBoxError
 from sso_box_api.lifecycle import LockReport
-from sso_box_api.settings import DatabaseSettings, ProviderSettings, load_settings
+from sso_box_api.settings import (
+    DatabaseSettings,
+    ProviderSettings,
+    Settings,
+    load_settings,
+)
 
 _FAILED, _MISCONFIGURED, _PENDING = 1, 2, 3
 
@@ -58,19 +63,20 @@ def _is_clean(argument: str) -> bool:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sso-box-api")
 def main() -> None:
     """Exchange a company's SSO ID token for narrow, short-lived Box access."""
 
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=8000, show_default=True)
-@click.option("--workers", default=1, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
 @_explained
 def serve(host: str, port: int, workers: int) -> None:
     """Run the service; refuses to start on a configuration that cannot work."""
     settings = load_settings()
-    asyncio.run(_check_start())
+    asyncio.run(_check_start(settings))
     configure_logging()
     uvicorn.run(
         "sso_box_api.app:serve_app",
@@ -87,8 +93,8 @@ def serve(host: str, port: int, workers: int) -> None:
     )
 
 
-async def _check_start() -> None:
-    async with open_parts(load_settings()) as parts:
+async def _check_start(settings: Settings) -> None:
+    async with open_parts(settings) as parts:
         await parts.require_consistent_rows()
 
 
@@ -190,11 +196,20 @@ def _selectors(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_wait = click.option(
+    "--wait",
+    "wait_s",
+    default=5.0,
+    show_default=True,
+    help="Seconds to wait for Box to kill the tokens.",
+)
+
+
 @account_group.command()
 @_selectors
 @_explained
 def show(*, as_json: bool, **selector: Any) -> None:
-    """Show an account."""
+    """Show an account, or every candidate for an e-mail address."""
     candidates = _run(lambda parts: _select(parts, selector))
     if not candidates:
         _fail("no such account")
@@ -209,13 +224,7 @@ def show(*, as_json: bool, **selector: Any) -> None:
 @account_group.command()
 @_selectors
 @click.option("--reason", default="locked on the command line", show_default=True)
-@click.option(
-    "--wait",
-    "wait_s",
-    default=5.0,
-    show_default=True,
-    help="Seconds to wait for Box to kill the tokens.",
-)
+@_wait
 @_explained
 def lock(*, as_json: bool, reason: str, wait_s: float, **selector: Any) -> None:
     """Lock an account and kill every token handed out; exit 3 while any is pending.
@@ -229,35 +238,42 @@ def lock(*, as_json: bool, reason: str, wait_s: float, **selector: Any) -> None:
         return await parts.lifecycle().lock(candidate, reason, wait_s=wait_s), created
 
     report, created = _run(run)
-    latest = report.latest_expiry.isoformat() if report.latest_expiry else None
-    counts = {
-        "revoked": report.revoked,
-        "pending": report.pending,
-        "latest_expiry": latest,
-    }
-    if as_json:
-        print(json.dumps({"state": report.account.state, "created": created, **counts}))
-    else:
-        if created:
-            print("never signed in here before: locked in advance; check the subject")
-        print(f"locked; {report.revoked} revoked, {report.pending} pending at Box")
-        if latest:
-            print(f"the last pending token expires by itself at {latest}")
-    sys.exit(_PENDING if report.pending else 0)
+    if created and not as_json:
+        print("never signed in here before: locked in advance; check the subject")
+    _report(report, as_json=as_json, extra={"created": created})
 
 
 @account_group.command()
 @_selectors
+@_wait
 @_explained
-def unlock(*, as_json: bool, **selector: Any) -> None:
-    """Let a locked account in again; its old tokens stay dead."""
+def unlock(*, as_json: bool, wait_s: float, **selector: Any) -> None:
+    """Let a locked account in again; tokens from before the lock are killed.
 
-    async def run(parts: Parts) -> accounts.Account:
+    Exit 3 while Box has not killed every one of them.
+    """
+
+    async def run(parts: Parts) -> LockReport:
         candidate, _ = await _the_one(parts, selector)
-        return await parts.lifecycle().unlock(candidate)
+        return await parts.lifecycle().unlock(candidate, wait_s=wait_s)
 
-    account = _run(run)
-    print(json.dumps({"state": account.state}) if as_json else account.state)
+    _report(_run(run), as_json=as_json)
+
+
+def _report(
+    report: LockReport, *, as_json: bool, extra: dict[str, bool] | None = None
+) -> NoReturn:
+    latest = report.latest_expiry.isoformat() if report.latest_expiry else None
+    if as_json:
+        counts = {"revoked": report.revoked, "pending": report.pending}
+        state = {"state": report.account.state, **(extra or {})}
+        print(json.dumps({**state, **counts, "latest_expiry": latest}))
+    else:
+        counted = f"{report.revoked} revoked, {report.pending} pending at Box"
+        print(f"{report.account.state}; {counted}")
+        if latest:
+            print(f"the last pending token expires by itself at {latest}")
+    sys.exit(_PENDING if report.pending else 0)
 
 
 async def _the_one(
@@ -273,7 +289,7 @@ async def _the_one(
         candidates, created = await _select(parts, selector), True
     if not candidates:
         _fail("no such account")
-    if selector["email"] or len(candidates) > 1:
+    if selector["email"] or len({c.account.id for c in candidates}) > 1:
         # An address is no proof of who is meant, even if only one account bears it.
         listed = "\n".join(json.dumps(_describe(c)) for c in candidates)
         _fail(f"choose one by --account:\n{listed}")

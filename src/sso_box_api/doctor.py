@@ -93,4 +93,10 @@ async def _box(box: Box) -> Finding:
             " that this machine may reach it"
         )
         return Finding("box", problem)
+    if abs(box.clock_offset_s) > _SKEW_WORTH_SAYING_S:
+        problem = (
+            f"its clock is {box.clock_offset_s:+.0f} s from ours; synchronise this"
+            " machine's clock"
+        )
+        return Finding("box", problem)
     return Finding("box", note="issued a service token")

@@ -24,7 +24,7 @@ _REVOKE_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class LockReport:
-    """What a lock reached.
+    """What a lock or unlock reached.
 
     ``revoked``: tokens that Box has killed. ``pending``: tokens that this service no
     longer hands out but Box may still honour, until ``latest_expiry`` at the longest.
@@ -69,21 +69,29 @@ class Lifecycle:
         async with self._database.transaction() as session:
             await accounts.lock(session, account_id, reason)
             pending = await vending.close_account(session, account_id)
+        return await self._finish(candidate, pending, wait_s)
+
+    async def unlock(self, candidate: Candidate, *, wait_s: float = 5.0) -> LockReport:
+        """Let the person in again; tokens from before the lock are killed all the same.
+
+        Those that a lock could not revoke are tried again, and stay on the list.
+        """
+        account_id = candidate.account.id
+        async with self._database.transaction() as session:
+            pending = await vending.close_account(session, account_id)
+            await accounts.unlock(session, account_id)
+        return await self._finish(candidate, pending, wait_s)
+
+    async def _finish(
+        self, candidate: Candidate, pending: list[SealedVend], wait_s: float
+    ) -> LockReport:
         revoked = await self._revoke_all(pending, wait_s)
         async with self._database.transaction() as session:
-            count, latest = await vending.count_pending(session, account_id)
+            count, latest = await vending.count_pending(session, candidate.account.id)
             account = await accounts.find(
                 session, candidate.namespace, candidate.subject
             )
         return LockReport(account or candidate.account, revoked, count, latest)
-
-    async def unlock(self, candidate: Candidate) -> Account:
-        async with self._database.transaction() as session:
-            await accounts.unlock(session, candidate.account.id)
-            account = await accounts.find(
-                session, candidate.namespace, candidate.subject
-            )
-        return account or candidate.account
 
     async def _revoke_all(self, vends: list[SealedVend], wait_s: float) -> int:
         places = asyncio.Semaphore(_REVOKE_AT_ONCE)

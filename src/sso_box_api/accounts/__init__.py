@@ -2,17 +2,16 @@
 
 from sso_box_api.accounts.claim import (
     Bound,
-    Claim,
     Held,
     RefusedEarlier,
     Won,
-    claim,
     mark_create_sent,
     record,
     release,
     renew,
     report_orphan,
     resolve_orphan,
+    take_claim,
 )
 from sso_box_api.accounts.store import (
     Account,
@@ -32,12 +31,10 @@ __all__ = [
     "Account",
     "Bound",
     "Candidate",
-    "Claim",
     "Held",
     "Person",
     "RefusedEarlier",
     "Won",
-    "claim",
     "ensure_row",
     "external_id",
     "find",
@@ -51,5 +48,6 @@ __all__ = [
     "report_orphan",
     "resolve_orphan",
     "select",
+    "take_claim",
     "unlock",
 ]

@@ -57,7 +57,7 @@ class Won:
 Claim = Bound | Held | RefusedEarlier | Won
 
 
-async def claim(
+async def take_claim(
     session: AsyncSession,
     person: Person,
     *,

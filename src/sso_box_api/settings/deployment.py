@@ -155,10 +155,25 @@ class Settings(DatabaseSettings):
     def _exact_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             parts = urlsplit(origin)
-            exact = f"{parts.scheme}://{parts.netloc}"
-            if parts.scheme not in {"http", "https"} or origin != exact:
-                message = "each origin is scheme://host[:port], with no path or *"
+            exact = f"{parts.scheme}://{parts.netloc}".lower()
+            known = parts.scheme in {"http", "https"} and parts.hostname
+            if not known or "*" in origin or origin != exact:
+                message = (
+                    "each origin is scheme://host[:port] in small letters, with no"
+                    " path or *"
+                )
                 raise ValueError(message)
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _named_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for proxy in value:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError:
+                message = "each proxy is an IP address or a network such as 10.0.0.0/8"
+                raise ValueError(message) from None
         return value
 
     @field_validator("providers")
@@ -195,10 +210,18 @@ class Settings(DatabaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _default_profile_exists(self) -> Self:
+    def _profiles_fit(self) -> Self:
         if self.vending.default_profile not in self.profiles:
             message = "SSO_BOX_VENDING__DEFAULT_PROFILE names no configured profile"
             raise ValueError(message)
+        ids = {provider.id for provider in self.providers}
+        for name, profile in self.profiles.items():
+            if unknown := set(profile.providers) - ids:
+                message = (
+                    f"SSO_BOX_PROFILES.{name}.providers names the provider"
+                    f" {min(unknown)}, which is not configured"
+                )
+                raise ValueError(message)
         return self
 
     def _urls(self) -> Iterable[tuple[str, str]]:

@@ -56,7 +56,10 @@ def _unknown_variables() -> list[str]:
         and name != CONFIG_VARIABLE
         and name.upper().split("__")[0] not in known
     ]
-    return [f"{name}: no such setting; see the README" for name in sorted(unknown)]
+    return [
+        f"{name}: no such setting; see docs/configuration.md"
+        for name in sorted(unknown)
+    ]
 
 
 def _unparsable(error: SettingsError) -> str:
@@ -65,11 +68,17 @@ def _unparsable(error: SettingsError) -> str:
     return f"{PREFIX}{name.upper()}: not valid JSON; put {_hint((name,))}"
 
 
+_MESSAGES = {
+    "missing": "is missing",
+    "extra_forbidden": "no such setting; see docs/configuration.md",
+}
+
+
 def _explain(error: ValidationError) -> list[str]:
     problems = []
     for item in error.errors(include_input=False, include_url=False):
         loc = item["loc"]
-        message = "is missing" if item["type"] == "missing" else item["msg"]
+        message = _MESSAGES.get(item["type"], item["msg"])
         message = message.removeprefix("Value error, ")
         hint = _hint(loc)
         name = _variable(loc)

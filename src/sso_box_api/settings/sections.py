@@ -200,9 +200,12 @@ class ClaimSettings(Section):
     refusal_memory_s: float = Field(default=30.0, ge=0)
 
     @model_validator(mode="after")
-    def _lease_covers_the_post(self) -> Self:
+    def _times_fit(self) -> Self:
         if self.lease_s <= self.post_timeout_s:
             message = "LEASE_S must be longer than POST_TIMEOUT_S"
+            raise ValueError(message)
+        if self.flight_deadline_s <= self.post_timeout_s:
+            message = "FLIGHT_DEADLINE_S must be longer than POST_TIMEOUT_S"
             raise ValueError(message)
         return self
 
