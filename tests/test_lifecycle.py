@@ -1,5 +1,6 @@
 """The kill switch: refused by us at once, dead at Box, and listed until it is."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -79,6 +80,15 @@ async def test_unlock_lets_in_again_with_a_new_token(
     assert len(await box.users()) == 1
 
 
+async def test_unlock_of_an_open_account_touches_no_token(
+    api: Api, box: Control, parts: Parts
+) -> None:
+    token = (await api.exchange()).json()["access_token"]
+    await parts.lifecycle().unlock(await _candidate(parts))
+    assert await box.is_live(token)
+    assert (await api.exchange()).json()["access_token"] == token
+
+
 async def test_lock_with_box_down_reports_what_is_pending_and_finishes_later(
     api: Api, box: Control, parts: Parts
 ) -> None:
@@ -138,6 +148,39 @@ async def test_a_lock_while_box_mints_keeps_the_token_inside(
         if value not in before and token.is_downscoped
     ]
     assert [token.revoked for token in minted] == [True]
+
+
+async def test_a_lock_that_is_not_committed_yet_is_waited_for(
+    api: Api, emulator: Starlette, parts: Parts
+) -> None:
+    """Who reads past the lock's transaction would hand out what it cannot revoke."""
+    await api.exchange()
+    known = set(emulator.state.world.tokens)
+    async with parts.database.transaction() as session:
+        connection = await session.connection()
+        await connection.execute(text("UPDATE account SET locked_at = now()"))
+        mint = asyncio.create_task(api.exchange(profile="preview"))
+        while not mint.done() and not await _somebody_waits(parts):
+            await asyncio.wait([mint], timeout=0.01)
+    answer = await mint
+    assert (answer.status_code, answer.json()["code"]) == (403, "account_locked")
+    minted = [
+        token
+        for value, token in emulator.state.world.tokens.items()
+        if value not in known and token.is_downscoped
+    ]
+    assert [token.revoked for token in minted] == [True]
+
+
+async def _somebody_waits(parts: Parts) -> bool:
+    """Whether a connection to this database waits for a lock of another one."""
+    query = (
+        "SELECT 1 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    async with parts.database.transaction() as session:
+        connection = await session.connection()
+        return (await connection.execute(text(query))).first() is not None
 
 
 async def test_removed_account_is_never_made_again(

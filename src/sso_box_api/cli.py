@@ -1,7 +1,7 @@
 """The command line: serve, database, doctor, keys, accounts.
 
 Exit codes: 0 done, 1 a check failed or something is not reachable, 2 wrong usage or
-configuration, 3 a lock left tokens that Box has not killed yet.
+configuration, 3 tokens are left that Box has not killed yet.
 """
 
 import asyncio

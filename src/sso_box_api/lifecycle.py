@@ -68,7 +68,8 @@ class Lifecycle:
         account_id = candidate.account.id
         async with self._database.transaction() as session:
             await accounts.lock(session, account_id, reason)
-            pending = await vending.close_account(session, account_id)
+            await vending.close_account(session, account_id)
+            pending = await vending.still_to_revoke(session, account_id)
         return await self._finish(candidate, pending, wait_s)
 
     async def unlock(self, candidate: Candidate, *, wait_s: float = 5.0) -> LockReport:
@@ -78,7 +79,7 @@ class Lifecycle:
         """
         account_id = candidate.account.id
         async with self._database.transaction() as session:
-            pending = await vending.close_account(session, account_id)
+            pending = await vending.still_to_revoke(session, account_id)
             await accounts.unlock(session, account_id)
         return await self._finish(candidate, pending, wait_s)
 

@@ -31,8 +31,9 @@ _WATCH_S = 0.2
 def demo(*, check: bool, api_port: int, box_port: int, idp_port: int) -> None:
     """Start the whole stack on loopback; a busy port is replaced by a free one.
 
-    With --check: one first login and one warm one without a browser, everything seen
-    as one JSON object on stdout, and exit code 0 only if all of it worked.
+    With --check: one login without a browser, a first exchange and one that is
+    answered from the ledger, everything seen as one JSON object on stdout, and exit
+    code 0 only if all of it worked.
     """
     ports = choose_ports(Ports(api=api_port, box=box_port, idp=idp_port))
     run = _check if check else _serve

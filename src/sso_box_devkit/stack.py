@@ -206,11 +206,15 @@ def local_http() -> httpx.Client:
 
 
 def write_env_file(stack: Stack) -> Path:
-    """Write the API's settings for a shell to source; only the owner may read them."""
+    """Write the API's settings and its command's place for a shell to source.
+
+    Only the owner may read the file.
+    """
     path = stack.folder / "env"
     path.touch(mode=0o600)
     ours = {k: v for k, v in stack.env.items() if k.startswith("SSO_BOX_")}
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in ours.items()]
+    lines.append(f'export PATH={shlex.quote(str(_API.parent))}:"$PATH"\n')
     path.write_text("".join(lines), encoding="utf-8")
     return path
 

@@ -11,6 +11,7 @@ from sso_box_api.vending.ledger import (
     find_live,
     insert,
     mark_revoked,
+    still_to_revoke,
     unknown_keys,
 )
 from sso_box_api.vending.profiles import (
@@ -37,5 +38,6 @@ __all__ = [
     "insert",
     "mark_revoked",
     "parse_resource",
+    "still_to_revoke",
     "unknown_keys",
 ]

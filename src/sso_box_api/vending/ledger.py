@@ -174,11 +174,10 @@ async def insert(
     return LiveVend(vend_id, token, expiry)
 
 
-async def close_account(session: AsyncSession, account_id: UUID) -> list[SealedVend]:
-    """Mark every live token of an account for revocation; return all still to revoke.
+async def close_account(session: AsyncSession, account_id: UUID) -> None:
+    """Mark every live token of an account for revocation.
 
-    The caller holds the account row locked, so that no new one slips in between. No
-    handle is opened here: a damaged one must not undo the lock of the others.
+    The caller holds the account row locked, so that no new one slips in between.
     """
     closing = (
         update(VendRow)
@@ -186,6 +185,13 @@ async def close_account(session: AsyncSession, account_id: UUID) -> list[SealedV
         .values(state="revoke_pending")
     )
     await session.exec(closing)
+
+
+async def still_to_revoke(session: AsyncSession, account_id: UUID) -> list[SealedVend]:
+    """Return an account's tokens that Box may honour and has not been told to kill.
+
+    No handle is opened here: a damaged one must not undo the lock of the others.
+    """
     pending = select(VendRow).where(
         VendRow.account_id == account_id,
         VendRow.state == "revoke_pending",
@@ -207,7 +213,7 @@ async def mark_revoked(session: AsyncSession, vend_id: UUID) -> None:
 async def count_pending(
     session: AsyncSession, account_id: UUID
 ) -> tuple[int, datetime | None]:
-    """Count an account's tokens that Box may honour and has not been told to kill."""
+    """Count what ``still_to_revoke`` returns, with the latest expiry."""
     statement = select(func.count(col(VendRow.id)), func.max(VendRow.expires_at)).where(
         VendRow.account_id == account_id,
         VendRow.state == "revoke_pending",
