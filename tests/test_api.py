@@ -10,7 +10,9 @@ from hypothesis import (
     settings as hypothesis_settings,
     strategies as st,
 )
+from starlette.applications import Starlette
 
+from sso_box_api.settings import Settings
 from tests.support.api import GRANT, ID_TOKEN_TYPE, Api, Control
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -31,6 +33,33 @@ async def test_me_before_and_after_the_first_login(api: Api, box: Control) -> No
         "state": "active",
         "provisioning": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("trust_email", "verified", "trusted"),
+    [
+        (True, True, True),
+        (True, False, False),
+        (True, None, False),
+        (False, True, False),
+    ],
+)
+async def test_me_trusts_an_address_only_if_provider_and_settings_do(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    idp_app: Starlette,
+    trust_email: bool,  # noqa: FBT001 - a column of the table
+    verified: bool | None,  # noqa: FBT001 - a column of the table
+    trusted: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    settings_values["providers"][0]["trust_email"] = trust_email
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        token = api.id_token(email="ada@corp.example", email_verified=verified)
+        headers = {"Authorization": f"Bearer {token}"}
+        identity = (await api.http.get("/v1/me", headers=headers)).json()["identity"]
+    assert identity["email"] == "ada@corp.example"
+    assert identity["email_trusted"] is trusted
 
 
 async def test_config_tells_a_page_how_to_log_in(api: Api) -> None:
@@ -103,6 +132,22 @@ async def test_two_credentials_are_refused(api: Api) -> None:
     assert headers.json()["code"] == "ambiguous_credentials"
     query = await api.http.post(f"/v1/token?access_token={token}")
     assert query.json()["code"] == "ambiguous_credentials"
+
+
+@pytest.mark.parametrize("name", ["access_token", "id_token"])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/token"), ("GET", "/v1/me")])
+async def test_a_token_in_the_url_is_refused_even_beside_a_good_one(
+    api: Api, name: str, method: str, path: str
+) -> None:
+    """It stands in the logs of everybody on the way by then."""
+    token = api.id_token()
+    headers = {"Authorization": f"Bearer {token}"}
+    for sent in ({}, headers):
+        url = f"{path}?{name}={token}"
+        answer = await api.http.request(method, url, headers=sent)
+        assert answer.status_code == 400
+        assert answer.json()["code"] == "ambiguous_credentials"
+        assert token not in answer.text
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "Bearer", "DPoP"])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,37 +62,65 @@ def environment(
     return values
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_served_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ``serve`` that should have been refused fails its test at once.
+
+    The one part that is replaced: the real server would wait here for ever. Tests of
+    what is served start a process of its own.
+    """
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("serve was not refused")
+
+    monkeypatch.setattr("uvicorn.run", refuse)
+
+
 def run(*args: str) -> Result:
     return CliRunner().invoke(main, args, catch_exceptions=False)
 
 
-@pytest.fixture
-def server(environment: dict[str, str]) -> Iterator[str]:
-    """The real server in a process of its own, with two workers."""
+@contextmanager
+def _serving(
+    environment: dict[str, str], workers: int
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The real server in a process of its own: its URL, and what it will have audited.
+
+    The events are there once the block has ended.
+    """
     port = free_port()
     command = [str(Path(sys.executable).parent / "sso-box-api"), "serve"]
     process = subprocess.Popen(
-        [*command, "--port", str(port), "--workers", "2"],
+        [*command, "--port", str(port), "--workers", str(workers)],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     url = f"http://127.0.0.1:{port}"
-    transport = httpx.HTTPTransport(retries=5)
-    with httpx.Client(transport=transport) as http:
-        for _ in range(200):
-            try:
-                if http.get(f"{url}/livez").is_success:
-                    break
-            except httpx.TransportError:
-                assert process.poll() is None, process.communicate()
-    yield url
-    process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=20)
+    events: list[dict[str, Any]] = []
+    try:
+        transport = httpx.HTTPTransport(retries=5)
+        with httpx.Client(transport=transport) as http:
+            for _ in range(200):
+                try:
+                    if http.get(f"{url}/livez").is_success:
+                        break
+                except httpx.TransportError:
+                    assert process.poll() is None, process.communicate()
+        yield url, events
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=20)
     assert process.returncode in {0, -signal.SIGTERM}
-    for line in out.splitlines():
-        assert json.loads(line)["event"] == "exchange"
+    events += [json.loads(line) for line in out.splitlines()]
+    assert {event["event"] for event in events} == {"exchange"}
+
+
+@pytest.fixture
+def server(environment: dict[str, str]) -> Iterator[str]:
+    with _serving(environment, workers=2) as (url, _):
+        yield url
 
 
 def test_served_with_workers_it_exchanges_locks_and_limits(
@@ -118,6 +147,30 @@ def test_served_with_workers_it_exchanges_locks_and_limits(
         codes = {http.post("/v1/token", headers=bad).status_code for _ in range(12)}
         # Two workers count apart, so the limit of three is met in one of them at 7.
         assert codes == {401, 429}
+
+
+@pytest.mark.parametrize(
+    ("proxies", "recorded"),
+    [
+        (None, "127.0.0.1"),
+        ('["192.0.2.1"]', "127.0.0.1"),
+        ('["127.0.0.1"]', "203.0.113.7"),
+    ],
+    ids=["no proxy", "another proxy", "this peer"],
+)
+def test_x_forwarded_for_is_believed_of_a_trusted_proxy_only(
+    environment: dict[str, str], proxies: str | None, recorded: str
+) -> None:
+    """Else a caller writes the audit log, and walks round the bad-token limit."""
+    chosen = {"SSO_BOX_TRUSTED_PROXIES": proxies} if proxies else {}
+    # The last address is the proxy's own word; the one before came from the caller.
+    headers = {
+        "X-Forwarded-For": "198.51.100.66, 203.0.113.7",
+        "Authorization": "Bearer a.b.c",
+    }
+    with _serving({**environment, **chosen}, workers=1) as (url, events):
+        assert httpx.post(f"{url}/v1/token", headers=headers).status_code == 401
+    assert [event["client_address"] for event in events] == [recorded]
 
 
 @pytest.mark.parametrize(

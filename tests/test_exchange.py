@@ -1,12 +1,14 @@
 """The main job, through the wire: an ID token in, a Box token out."""
 
 import asyncio
+import hashlib
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 from sqlalchemy import text
 from starlette.applications import Starlette
 from typing_extensions import override
@@ -90,6 +92,64 @@ async def test_second_exchange_makes_no_call_to_box(
     second = await api.exchange(api.id_token(), door=door)
     assert second.json()["access_token"] == first.json()["access_token"]
     assert await box.requests() == []
+
+
+async def _run(settings: Settings, statement: str, **values: Any) -> None:
+    database = Database(settings)
+    async with database.transaction() as session:
+        await (await session.connection()).execute(text(statement), values)
+    await database.close()
+
+
+@DOORS
+async def test_expires_in_is_what_is_left_of_the_tokens_own_life(
+    api: Api, settings: Settings, box: Control, door: str
+) -> None:
+    await box.settings(token_life_s=1234)
+    minted = (await api.exchange(door=door)).json()
+    assert 1200 < minted["expires_in"] <= 1234
+    await _run(settings, "UPDATE vend SET expires_at = now() + interval '1000 s'")
+    reused = (await api.exchange(door=door)).json()
+    assert reused["access_token"] == minted["access_token"]
+    assert 970 < reused["expires_in"] <= 1000
+
+
+async def test_of_two_live_tokens_the_newer_is_handed_out(
+    api: Api, settings: Settings
+) -> None:
+    """Two may be live, where two processes minted at the same time."""
+    first = (await api.exchange()).json()["access_token"]
+    await _run(settings, "UPDATE vend SET client_id = 'set aside'")
+    second = (await api.exchange()).json()["access_token"]
+    await _run(settings, "UPDATE vend SET client_id = 'demo-spa'")
+    age = (
+        "UPDATE vend SET minted_at = now() - CASE WHEN token_sha256 = :older"
+        " THEN interval '20 s' ELSE interval '10 s' END"
+    )
+    for older, newer in ((first, second), (second, first)):
+        digest = hashlib.sha256(older.encode()).hexdigest()
+        await _run(settings, age, older=digest)
+        assert (await api.exchange()).json()["access_token"] == newer
+
+
+async def test_a_process_without_the_new_key_mints_its_own_token(
+    settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
+) -> None:
+    """While a key is rotated in, processes with and without it run side by side."""
+    old, new = settings_values["secret_keys"], Fernet.generate_key().decode()
+    before = Settings.model_validate(settings_values)
+    after = Settings.model_validate(settings_values | {"secret_keys": f"{new},{old}"})
+    async with (
+        Api.start(before, emulator, idp_app) as older,
+        Api.start(after, emulator, idp_app) as newer,
+    ):
+        theirs = (await newer.exchange()).json()["access_token"]
+        answer = await older.exchange()
+        assert answer.status_code == 200, answer.text
+        own = answer.json()["access_token"]
+        assert own != theirs
+        assert (await older.exchange()).json()["access_token"] == own
+        assert (await newer.exchange()).json()["access_token"] == own
 
 
 async def test_tokens_are_not_shared_between_clients_profiles_or_resources(

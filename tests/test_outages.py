@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sso_box_api.errors import (
     TooManyBadTokens,
 )
 from sso_box_api.settings import DatabaseSettings, Settings
+from sso_box_devkit.box import Enterprise
 from sso_box_devkit.postgres import Postgres
 from tests.support.api import Api
 from tests.support.postgres import start_test_postgres
@@ -140,6 +142,51 @@ async def test_bad_tokens_are_limited_and_good_ones_still_pass(
         oauth = await api.exchange("a.b.c", door="oauth")
         assert oauth.status_code == 429
         assert (await api.exchange()).status_code == 200
+
+
+async def test_bad_tokens_at_me_count_and_missing_ones_do_not(
+    settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
+) -> None:
+    settings_values["limits"] = {"bad_tokens_per_minute": 2}
+    settings = Settings.model_validate(settings_values)
+    bad = {"Authorization": "Bearer a.b.c"}
+    async with Api.start(settings, emulator, idp_app) as api:
+        for _ in range(3):
+            assert (await api.http.post("/v1/token")).status_code == 401
+            assert (await api.http.get("/v1/me")).status_code == 401
+        asked = [await api.http.get("/v1/me", headers=bad) for _ in range(3)]
+        assert [answer.status_code for answer in asked] == [401, 401, 429]
+        assert asked[-1].json()["code"] == "too_many_bad_tokens"
+        # One count for the address, whichever door it tries.
+        assert (await api.exchange("a.b.c")).status_code == 429
+        assert (await api.http.get("/v1/me")).json()["code"] == "token_missing"
+        good = {"Authorization": f"Bearer {api.id_token()}"}
+        assert (await api.http.get("/v1/me", headers=good)).status_code == 200
+
+
+@pytest.mark.parametrize(("days", "state"), [(1, "stale"), (3, "unavailable")])
+async def test_keys_past_their_time_make_readiness_degraded(
+    settings: Settings,
+    emulator: Starlette,
+    enterprise: Enterprise,
+    idp_app: Starlette,
+    days: int,
+    state: str,
+) -> None:
+    """A day is the longest time of a key set, and it may be stale for another one."""
+    del enterprise
+    ahead_s = 0.0
+    async with Api.start(
+        settings, emulator, idp_app, clock=lambda: time.time() + ahead_s
+    ) as api:
+        assert (await api.exchange()).status_code == 200
+        fresh = (await api.http.get("/readyz")).json()
+        assert (fresh["status"], fresh["providers"]) == ("ok", {"main": "fresh"})
+        ahead_s = days * 86_400.0
+        answer = await api.http.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "degraded"
+    assert answer.json()["providers"] == {"main": state}
 
 
 async def test_no_limit_when_it_is_switched_off(
