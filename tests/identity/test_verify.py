@@ -9,12 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from sso_box_api.errors import CredentialError
 from sso_box_api.identity import Identity, IdentityVerifier, UnverifiedToken
 from sso_box_api.identity.compact import parse
 from sso_box_api.identity.id_token import SigningHeader, is_signed_by
-from sso_box_api.identity.keyset import parse_keyset
+from sso_box_api.identity.keyset import SUPPORTED_ALGS, parse_keyset
 from sso_box_api.identity.rules import Rule
 from sso_box_api.settings import ProviderSettings
 from tests.support.oidc import Clock, FakeIssuer, provider_values
@@ -442,20 +443,58 @@ async def test_an_unknown_issuer_and_a_hopeless_token_cause_no_fetch() -> None:
     assert issuer.requests == []
 
 
+def signing_keys(number: int) -> list[SigningKey]:
+    """One for each algorithm; keys of two numbers differ in nothing but the key."""
+    rsa_algs = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+    rsa = SigningKey.rsa(None, number=number)
+    return [
+        *(rsa.under(alg, alg=alg) for alg in rsa_algs),
+        *(
+            SigningKey.ec(alg, alg, number=number)
+            for alg in ("ES256", "ES384", "ES512")
+        ),
+        SigningKey.ed25519("EdDSA", number=number),
+    ]
+
+
 async def test_the_signature_of_every_algorithm_is_verified() -> None:
-    rsa = [KEY.under(alg, alg=alg) for alg in ("RS256", "RS384", "RS512")]
-    ec = [SigningKey.ec(alg, alg) for alg in ("ES256", "ES384", "ES512")]
-    foreign = [SigningKey.ec(alg, alg, number=1) for alg in ("ES256", "ES384", "ES512")]
-    issuer = FakeIssuer(*rsa, *ec)
-    values = provider_values(algs=[key.alg for key in rsa + ec])
+    keys, foreign = signing_keys(0), signing_keys(1)
+    assert {key.alg for key in keys} == SUPPORTED_ALGS
+    issuer = FakeIssuer(*keys)
+    values = provider_values(algs=[key.alg for key in keys])
     async with issuer.client() as http:
         provider = ProviderSettings.model_validate(values)
         verifier = IdentityVerifier([provider], http, clock=Clock(NOW))
-        for key in rsa + ec:
+        for key in keys:
             assert (await identity_of(verifier, key.token(GOOD))).subject == "00u1ada"
         for key in foreign:
             with pytest.raises(CredentialError, match="signature_invalid"):
                 await identity_of(verifier, key.token(GOOD))
+
+
+def test_a_salt_of_another_length_is_no_pss_signature() -> None:
+    """RFC 7518 section 3.5 fixes it; a library that guesses it takes any."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    key = KEY.under(None, alg="PS256")
+    keys = parse_keyset({"keys": [key.jwk()]}, ["PS256"])
+    signed = key.token(GOOD).rpartition(".")[0]
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), 20)
+    assert isinstance(key.private, RSAPrivateKey)
+    signature = key.private.sign(signed.encode(), pss, hashes.SHA256())
+    other_salt = parse(UnverifiedToken(f"{signed}.{b64url(signature)}"))
+    assert not is_signed_by(other_salt, SigningHeader("PS256", None), keys)
+    genuine = parse(UnverifiedToken(key.token(GOOD)))
+    assert is_signed_by(genuine, SigningHeader("PS256", None), keys)
+
+
+@pytest.mark.parametrize("alg", ["HS256", "none", "RSA1_5"])
+def test_no_provider_can_be_given_an_algorithm_that_is_not_a_signature(
+    alg: str,
+) -> None:
+    with pytest.raises(ValueError, match="algs"):
+        ProviderSettings.model_validate(provider_values(algs=[alg]))
 
 
 async def test_a_token_of_one_provider_does_not_pass_under_the_keys_of_another() -> (
