@@ -291,12 +291,15 @@ def _person(parts: Parts, selector: dict[str, Any]) -> Person | None:
     wanted, subject_option = selector["provider"], selector["subject_option"]
     if issuer and subject and not wanted and not subject_option:
         provider = parts.verifier.provider_of(issuer)
-        if provider is None:
+        namespace = parts.verifier.namespace_of(issuer)
+        if provider is None or namespace is None:
             _fail("no configured provider has this issuer")
-        return Person(provider.id, provider.frozen_namespace, subject)
+        return Person(provider.id, namespace, subject)
     if wanted and subject_option and not issuer:
         for provider in parts.settings.providers:
             if provider.id == wanted:
+                if provider.issuer_template and len(provider.tenants) != 1:
+                    _fail("this provider has several tenants; give ISSUER SUBJECT")
                 return Person(provider.id, provider.frozen_namespace, subject_option)
         _fail("no configured provider has this id")
     if issuer or subject or wanted or subject_option:

@@ -10,7 +10,12 @@ from contextlib import asynccontextmanager
 
 from cachetools import TTLCache
 
-from sso_box_api.errors import CredentialError, TokenMissing, TooManyBadTokens
+from sso_box_api.errors import (
+    CredentialError,
+    StepUpRequired,
+    TokenMissing,
+    TooManyBadTokens,
+)
 
 _WINDOW_S = 60
 _ADDRESSES = 50_000
@@ -30,7 +35,7 @@ class BadTokenLimit:
         """Count a ``CredentialError`` of the block; raise ``TooManyBadTokens``."""
         try:
             yield
-        except TokenMissing:
+        except (TokenMissing, StepUpRequired):  # nothing is wrong with that token
             raise
         except CredentialError as error:
             count = self._counts.setdefault(_network(address), [0])
