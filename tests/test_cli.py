@@ -164,6 +164,14 @@ def test_served_with_workers_it_exchanges_locks_and_limits(
             ),
             "two providers share the issuer https://a",
         ),
+        (
+            "SSO_BOX_PROVIDERS",
+            '[{"id":"a","kind":"entra","client_ids":["b"]}]',
+            (
+                "SSO_BOX_PROVIDERS[0]: tenants: is missing; put the ids of the tenants"
+                " whose people may come\n"
+            ),
+        ),
         ("SSO_BOX_ALLOW_LOOPBACK_HTTP", "false", "SSO_BOX_ALLOW_LOOPBACK_HTTP=true"),
         ("SSO_BOX_CORS_ORIGINS", '["*"]', "SSO_BOX_CORS_ORIGINS: each origin is"),
         ("SSO_BOX_CLAIM__LEASE_S", "1", "SSO_BOX_CLAIM: LEASE_S must be longer"),

@@ -1,5 +1,6 @@
 """The kill switch: refused by us at once, dead at Box, and listed until it is."""
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -168,9 +169,9 @@ async def test_a_login_that_will_not_do_is_answered_with_the_one_that_would(
                 answer = await api.exchange(old)
                 assert answer.status_code == 401
                 assert answer.json()["code"] == "step_up_required"
-            assert answer.headers["www-authenticate"].endswith(
-                f'error="insufficient_user_authentication", {challenge}'
-            )
+                assert answer.headers["www-authenticate"].endswith(
+                    f'error="insufficient_user_authentication", {challenge}'
+                )
 
 
 async def test_sign_out_refuses_older_logins_and_lets_newer_ones_in(

@@ -56,11 +56,27 @@ def check_login(
     now: float,
 ) -> None:
     """Raise ``StepUpRequired`` where the person has to log in again or otherwise."""
-    max_age_s, allowed = provider.max_auth_age_s, provider.allowed_acr
-    if max_age_s is not None:
+    broken = _broken_by_login(provider, claims, auth_time, now)
+    if broken is not None:
+        # All that is asked for, so that one more login is enough.
+        raise StepUpRequired(
+            broken.reason,
+            max_age_s=provider.max_auth_age_s,
+            acr_values=provider.allowed_acr,
+        )
+
+
+def _broken_by_login(
+    provider: ProviderSettings,
+    claims: Mapping[str, Any],
+    auth_time: float | None,
+    now: float,
+) -> Rule | None:
+    if provider.max_auth_age_s is not None:
         if auth_time is None:
-            raise StepUpRequired(Rule.AUTH_TIME_MISSING.reason, max_age_s=max_age_s)
-        if auth_time + max_age_s <= now - provider.leeway_s:
-            raise StepUpRequired(Rule.AUTH_TIME_TOO_OLD.reason, max_age_s=max_age_s)
-    if allowed and claims.get("acr") not in allowed:
-        raise StepUpRequired(Rule.ACR_NOT_ALLOWED.reason, acr_values=allowed)
+            return Rule.AUTH_TIME_MISSING
+        if auth_time + provider.max_auth_age_s <= now - provider.leeway_s:
+            return Rule.AUTH_TIME_TOO_OLD
+    if provider.allowed_acr and claims.get("acr") not in provider.allowed_acr:
+        return Rule.ACR_NOT_ALLOWED
+    return None
