@@ -265,6 +265,11 @@ def whole(*providers: dict[str, Any]) -> None:
             {"kind": "entra", "tenants": [ACME], "issuer_template": V1},
             "share the namespace entra:",
         ),
+        (
+            {"kind": "entra", "tenants": [ACME]},
+            {"kind": "entra", "dangerously_accept_anyone": True, "issuer_template": V1},
+            "share the namespace entra:",
+        ),
         (PLAIN, {"issuer": "http://login.example"}, "must be an https URL"),
         (PLAIN, {"issuer": "accounts.google.com"}, "must be an https URL"),
         (
@@ -290,3 +295,4 @@ def test_providers_of_every_kind_stand_side_by_side() -> None:
         {"kind": "entra", "tenants": [BETA], "issuer_template": V1},
         {"kind": "okta", "issuer": "https://acme.okta.com"},
     )
+    whole(PLAIN, {"kind": "entra", "dangerously_accept_anyone": True})

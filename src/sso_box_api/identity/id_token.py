@@ -1,7 +1,8 @@
 """The rules of an ID token, in the order in which they are applied.
 
-With ``keyset`` the only user of the signature library, and for the signature alone:
-every rule about the header and the claims stands here. Sources: OpenID Connect Core
+With ``keyset`` and ``jose_keys`` the only user of the signature library, and for the
+signature alone: every rule about the header and the claims of all tokens stands here,
+those that a provider's settings add in ``policy``. Sources: OpenID Connect Core
 1.0 sections 2 and 3.1.3.7, RFC 7515 section 4.1, RFC 8725.
 """
 

@@ -165,10 +165,7 @@ class Settings(DatabaseSettings):
         for what, names in (
             ("id", [p.id for p in value]),
             ("issuer", _issuers(value)),
-            (
-                "namespace",
-                [p.namespace_of(t) for p in value for t in p.tenants or [None]],
-            ),
+            ("namespace", _namespaces(value)),
         ):
             twice = {name for name in names if names.count(name) > 1}
             if twice:
@@ -227,6 +224,19 @@ def _issuers(providers: Sequence[ProviderSettings]) -> list[str]:
         for written in p.written_issuers
     ]
     return exact + of_any_tenant + open_templates
+
+
+def _namespaces(providers: Sequence[ProviderSettings]) -> list[str]:
+    """Every namespace, once for each provider that may store people under it."""
+    exact = [p.namespace_of(t) for p in providers for t in p.tenants or [None]]
+    of_any_tenant = [
+        namespace
+        for p in providers
+        if p.issuer_template and not p.tenants
+        for namespace in exact
+        if namespace != p.frozen_namespace and p.owns_namespace(namespace)
+    ]
+    return exact + of_any_tenant
 
 
 def _is_loopback(host: str | None) -> bool:
