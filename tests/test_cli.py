@@ -228,6 +228,14 @@ def test_x_forwarded_for_is_believed_of_a_trusted_proxy_only(
             ),
             "two providers share the issuer https://a",
         ),
+        (
+            "SSO_BOX_PROVIDERS",
+            '[{"id":"a","kind":"entra","client_ids":["b"]}]',
+            (
+                "SSO_BOX_PROVIDERS[0]: tenants: is missing; put the ids of the tenants"
+                " whose people may come\n"
+            ),
+        ),
         ("SSO_BOX_ALLOW_LOOPBACK_HTTP", "false", "SSO_BOX_ALLOW_LOOPBACK_HTTP=true"),
         ("SSO_BOX_BOX__API_URL", "http://box.example", "must be an https URL"),
         ("SSO_BOX_BOX__API_URL", "http://10.0.0.1", "must be an https URL"),
@@ -460,6 +468,35 @@ def test_account_commands_say_what_is_wrong_with_the_selector(
     result = run("account", "unlock", *arguments)
     assert result.exit_code == code, result.output
     assert says in result.stderr
+
+
+def test_a_person_of_several_tenants_is_named_by_the_tenants_issuer(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each tenant is a namespace of its own; both rows then belong to the provider."""
+    tenants = [
+        "0f3a1c52-9d6e-4b7a-8c21-5e4d3f2a1b0c",
+        "1e2b4d60-7c8f-4a9b-9d30-6f5e4c3b2a1d",
+    ]
+    [main] = json.loads(environment["SSO_BOX_PROVIDERS"])
+    entra = {"id": "staff", "kind": "entra", "client_ids": ["spa"]}
+
+    def configure(*tenants: str) -> None:
+        providers = [main, entra | {"tenants": tenants}]
+        monkeypatch.setenv("SSO_BOX_PROVIDERS", json.dumps(providers))
+
+    configure(*tenants)
+    for tenant in tenants:
+        issuer = f"https://login.microsoftonline.com/{tenant}/v2.0"
+        assert run("account", "lock", issuer, f"{tenant}/ada").exit_code == 0
+        shown = run("account", "show", issuer, f"{tenant}/ada").output
+        assert f"namespace: entra:{tenant}\n" in shown
+    subject = f"{tenants[0]}/ada"
+    unnamed = run("account", "show", "--provider", "staff", "--subject", subject)
+    assert "several tenants; give ISSUER SUBJECT" in unnamed.stderr
+    configure(tenants[0])
+    named = run("account", "show", "--provider", "staff", "--subject", subject)
+    assert f"namespace: entra:{tenants[0]}\n" in named.output
 
 
 def test_an_address_never_decides_who_is_locked(

@@ -1,6 +1,7 @@
 """The kill switch: refused by us at once, dead at Box, and listed until it is."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -191,6 +192,29 @@ async def test_removed_account_is_never_made_again(
     answer = await api.exchange()
     assert (answer.status_code, answer.json()["code"]) == (403, "account_removed")
     assert len(await box.users()) == 1
+
+
+async def test_a_login_that_will_not_do_is_answered_with_the_one_that_would(
+    settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
+) -> None:
+    """RFC 9470 section 3; and it is no bad token, whose number is limited."""
+    settings_values["limits"] = {"bad_tokens_per_minute": 1}
+    [provider] = settings_values["providers"]
+    for rule, challenge in (
+        ({"allowed_acr": ["urn:acme:mfa", "phr"]}, 'acr_values="urn:acme:mfa phr"'),
+        ({"max_auth_age_s": 300}, 'max_age="300"'),
+    ):
+        settings_values["providers"] = [provider | rule]
+        settings = Settings.model_validate(settings_values)
+        async with Api.start(settings, emulator, idp_app) as api:
+            old = api.id_token(auth_time=int(time.time()) - 1_000)
+            for _ in range(3):
+                answer = await api.exchange(old)
+                assert answer.status_code == 401
+                assert answer.json()["code"] == "step_up_required"
+                assert answer.headers["www-authenticate"].endswith(
+                    f'error="insufficient_user_authentication", {challenge}'
+                )
 
 
 async def test_sign_out_refuses_older_logins_and_lets_newer_ones_in(

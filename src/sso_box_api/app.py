@@ -65,7 +65,7 @@ class Parts:
         """
         await self.database.require_current_schema()
         await self.database.require_notifications()
-        namespaces = {p.id: p.frozen_namespace for p in self.settings.providers}
+        namespaces = {p.id: p.owns_namespace for p in self.settings.providers}
         async with self.database.transaction() as session:
             problems = list(
                 await accounts.mismatches(

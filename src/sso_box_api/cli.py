@@ -327,13 +327,16 @@ def _person(parts: Parts, selector: dict[str, Any]) -> Person | None:
     wanted, subject_option = selector["provider"], selector["subject_option"]
     if issuer and subject and not wanted and not subject_option:
         provider = parts.verifier.provider_of(issuer)
-        if provider is None:
+        namespace = parts.verifier.namespace_of(issuer)
+        if provider is None or namespace is None:
             _fail("no configured provider has this issuer")
-        return _new_person(provider, subject)
+        return _new_person(provider, namespace, subject)
     if wanted and subject_option and not issuer:
         for provider in parts.settings.providers:
             if provider.id == wanted:
-                return _new_person(provider, subject_option)
+                if provider.issuer_template and len(provider.tenants) != 1:
+                    _fail("this provider has several tenants; give ISSUER SUBJECT")
+                return _new_person(provider, provider.frozen_namespace, subject_option)
         _fail("no configured provider has this id")
     if issuer or subject or wanted or subject_option:
         message = "ISSUER goes with SUBJECT, and --provider with --subject"
@@ -341,12 +344,12 @@ def _person(parts: Parts, selector: dict[str, Any]) -> Person | None:
     return None
 
 
-def _new_person(provider: ProviderSettings, subject: str) -> Person:
+def _new_person(provider: ProviderSettings, namespace: str, subject: str) -> Person:
     if not subject.isascii() or len(subject) > 255:  # noqa: PLR2004 - OpenID Connect Core 2
         _fail(
             "no ID token can have such a subject: it is ASCII, 255 characters at most"
         )
-    return Person(provider.id, provider.frozen_namespace, subject)
+    return Person(provider.id, namespace, subject)
 
 
 def _describe(candidate: Candidate) -> dict[str, str | None]:

@@ -11,6 +11,7 @@
     │   ├── TokenExpired              token_expired
     │   ├── WrongAudience             token_audience
     │   ├── TokenPolicy               token_policy
+    │   ├── StepUpRequired            step_up_required (RFC 9470)
     │   └── SignedOut                 signed_out (RFC 9470: log in again)
     ├── RequestError                what was sent is at fault
     │   ├── InvalidForm               400 invalid_form (the OAuth door only)
@@ -138,6 +139,28 @@ class TokenPolicy(CredentialError):
     code = "token_policy"
     title = "ID token not acceptable"
     detail = "The token is not an ID token that this service's rules accept."
+
+
+class StepUpRequired(CredentialError):
+    """The login is too old or too weak for this provider's rules (RFC 9470).
+
+    ``max_age_s`` and ``acr_values`` say what login would do, for the challenge.
+    """
+
+    code = "step_up_required"
+    title = "Newer or stronger login needed"
+    detail = "This login is too old or too weak; sign in again as the challenge says."
+
+    def __init__(
+        self,
+        reason: str = "",
+        *,
+        max_age_s: int | None = None,
+        acr_values: Sequence[str] = (),
+    ) -> None:
+        super().__init__(reason)
+        self.max_age_s = max_age_s
+        self.acr_values = tuple(acr_values)
 
 
 class SignedOut(CredentialError):

@@ -79,6 +79,7 @@ UNFIT: dict[str, Any] = {
     "EC with y=None": EC.jwk(y=None),
     "EC with alg='ES384'": EC.jwk(alg="ES384"),
     "Ed25519": {"kty": "OKP", "crv": "Ed25519", "x": ZEROS, "kid": "a"},
+    "RSA with issuer=1": RSA.jwk(issuer=1),
     "an empty object": {},
     "null": None,
     "text": "key",
@@ -171,3 +172,36 @@ def test_keys_are_of_the_maintained_backend_and_built_once(
     (first,), (second,) = (keys.candidates(signing_key.alg, "a") for _ in range(2))
     assert type(first.jose_key) is backend
     assert first.jose_key is second.jose_key
+
+
+ED = SigningKey.ed25519("a")
+
+
+def test_an_ed25519_key_is_used_for_eddsa() -> None:
+    keys = keyset(RSA.jwk(), ED.jwk(alg=None), algs=("EdDSA",))
+    assert [material[:2] for material in materials(keys, "EdDSA")] == [
+        ("OKP", "Ed25519")
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"crv": "Ed448"}, {"crv": None}, {"x": "AAAA"}, {"x": None}, {"alg": "ES256"}],
+    ids=str,
+)
+def test_an_unfit_ed25519_key_is_passed_over(changes: dict[str, Any]) -> None:
+    assert len(keyset(ED.jwk(**changes), algs=("EdDSA",))) == 0
+
+
+def test_one_rsa_key_without_alg_serves_both_of_its_schemes() -> None:
+    keys = keyset(RSA.jwk(alg=None), algs=("RS256", "PS256"))
+    assert materials(keys) == materials(keys, "PS256") == RSA_MATERIAL
+    assert len(keys) == 1
+
+
+def test_one_key_published_for_two_issuers_is_a_candidate_for_each() -> None:
+    keys = keyset(RSA.jwk(issuer="https://a"), RSA.jwk(issuer="https://b"))
+    assert len(keys) == 1
+    for kid in ("a", None):
+        issuers = [key.issuer for key in keys.candidates("RS256", kid)]
+        assert issuers == ["https://a", "https://b"]

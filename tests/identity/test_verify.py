@@ -9,12 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from sso_box_api.errors import CredentialError
+from sso_box_api.errors import CredentialError, StepUpRequired
 from sso_box_api.identity import Identity, IdentityVerifier, UnverifiedToken
 from sso_box_api.identity.compact import parse
 from sso_box_api.identity.id_token import SigningHeader, is_signed_by
-from sso_box_api.identity.keyset import parse_keyset
+from sso_box_api.identity.issuers import TrustedIssuer
+from sso_box_api.identity.keyset import SUPPORTED_ALGS, parse_keyset
 from sso_box_api.identity.rules import Rule
 from sso_box_api.settings import ProviderSettings
 from tests.support.oidc import Clock, FakeIssuer, provider_values
@@ -77,6 +79,16 @@ def raw_claim(name: str, text: str) -> str:
 
 def nested(depth: int) -> str:
     return raw_claim("deep", "[" * depth + "]" * depth)
+
+
+TENANT = "0f3a1c52-9d6e-4b7a-8c21-5e4d3f2a1b0c"
+TENANT_ISSUER = f"https://tenants.example/{TENANT}/v2.0"
+
+
+def strict(*, kid: str = "key-1", without: tuple[str, ...] = (), **changes: Any) -> str:
+    """A token for ``STRICT``, good but for the changes."""
+    own = {"iss": TENANT_ISSUER, "tid": TENANT, "oid": "o-1", "acr": "mfa", "org": 1}
+    return KEY.under(kid).token(good_claims(NOW, without=without, **(own | changes)))
 
 
 LOGOUT: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
@@ -284,6 +296,50 @@ REFUSED: list[tuple[str, Rule, Callable[[], str]]] = [
         lambda: claims(tokenName="access_token"),
     ),
     ("a kind of another type", Rule.TOKEN_KIND, lambda: claims(typ=["ID"])),
+    (
+        "a key of another tenant",
+        Rule.KEY_OF_OTHER_ISSUER,
+        lambda: strict(kid="key-other-tenant"),
+    ),
+    (
+        "no stable id",
+        Rule.SUBJECT_CLAIM_MISSING,
+        lambda: strict(without=("oid",)),
+    ),
+    ("no sub beside the stable id", Rule.SUB_MISSING, lambda: strict(without=("sub",))),
+    ("an id that is no text", Rule.SUB_INVALID, lambda: strict(oid=1)),
+    ("an empty id", Rule.SUB_INVALID, lambda: strict(oid="")),
+    ("an id with the joint in it", Rule.SUB_INVALID, lambda: strict(oid="o/1")),
+    (
+        "another tenant than the issuer's",
+        Rule.TENANT_MISMATCH,
+        lambda: strict(tid=TENANT.replace("0", "1")),
+    ),
+    ("no required claim", Rule.REQUIRED_CLAIM, lambda: strict(without=("org",))),
+    ("a required claim of another value", Rule.REQUIRED_CLAIM, lambda: strict(org=2)),
+    (
+        "a required claim of another type",
+        Rule.REQUIRED_CLAIM,
+        lambda: strict(org=True),
+    ),
+    (
+        "a required claim in a list",
+        Rule.REQUIRED_CLAIM,
+        lambda: strict(org=[1]),
+    ),
+    (
+        "no auth_time where logins may not be old",
+        Rule.AUTH_TIME_MISSING,
+        lambda: strict(without=("auth_time",)),
+    ),
+    (
+        "a login as old as it may not be",
+        Rule.AUTH_TIME_TOO_OLD,
+        lambda: strict(auth_time=NOW - 3_600 - 60),
+    ),
+    ("a weak login", Rule.ACR_NOT_ALLOWED, lambda: strict(acr="pwd")),
+    ("no acr", Rule.ACR_NOT_ALLOWED, lambda: strict(without=("acr",))),
+    ("an acr of another type", Rule.ACR_NOT_ALLOWED, lambda: strict(acr=["mfa"])),
     *(
         (
             f"an access token by {name}",
@@ -304,13 +360,31 @@ PROVIDER = ProviderSettings.model_validate(
         trust_email=True,
     )
 )
+ISSUER = TrustedIssuer(PROVIDER)
+
+# With everything that a provider's settings can ask for.
+STRICT = ProviderSettings.model_validate(
+    {
+        "id": "strict",
+        "issuer_template": "https://tenants.example/{tenantid}/v2.0",
+        "tenants": [TENANT],
+        "jwks_uri": "https://idp.example/keys",
+        "client_ids": ["spa"],
+        "subject_claims": ["tid", "oid"],
+        "required_claims": {"org": [0, 1]},
+        "max_auth_age_s": 3_600,
+        "allowed_acr": ["mfa", "phr"],
+    }
+)
 
 
 @pytest.fixture
 async def verifier() -> AsyncIterator[IdentityVerifier]:
     issuer = FakeIssuer(KEY, ES_KEY)
+    other_tenant = f"https://tenants.example/{TENANT.replace('0', '1')}/v2.0"
+    issuer.jwks.append(KEY.jwk(kid="key-other-tenant", issuer=other_tenant))
     async with issuer.client() as http:
-        verifier = IdentityVerifier([PROVIDER], http, clock=Clock(NOW))
+        verifier = IdentityVerifier([PROVIDER, STRICT], http, clock=Clock(NOW))
         yield verifier
         await verifier.close()
 
@@ -405,6 +479,32 @@ async def test_a_genuine_token_is_accepted(
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [{}, {"auth_time": NOW - 3_600 - 59}, {"acr": "phr"}, {"org": 0}],
+    ids=str,
+)
+async def test_a_token_is_accepted_that_has_all_a_provider_asks_for(
+    verifier: IdentityVerifier, changes: dict[str, Any]
+) -> None:
+    identity = await identity_of(verifier, strict(**changes))
+    assert (identity.namespace, identity.subject) == (TENANT_ISSUER, f"{TENANT}/o-1")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"without": ("auth_time",)}, {"auth_time": NOW - 9_999}, {"acr": "pwd"}],
+    ids=str,
+)
+async def test_a_refused_login_says_all_that_the_next_one_has_to_be(
+    verifier: IdentityVerifier, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(StepUpRequired) as refusal:
+        await identity_of(verifier, strict(**changes))
+    assert refusal.value.max_age_s == 3_600
+    assert refusal.value.acr_values == ("mfa", "phr")
+
+
+@pytest.mark.parametrize(
     ("changes", "client_id", "audience"),
     [
         ({}, "spa", "spa"),
@@ -442,20 +542,58 @@ async def test_an_unknown_issuer_and_a_hopeless_token_cause_no_fetch() -> None:
     assert issuer.requests == []
 
 
+def signing_keys(number: int) -> list[SigningKey]:
+    """One for each algorithm; keys of two numbers differ in nothing but the key."""
+    rsa_algs = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+    rsa = SigningKey.rsa(None, number=number)
+    return [
+        *(rsa.under(alg, alg=alg) for alg in rsa_algs),
+        *(
+            SigningKey.ec(alg, alg, number=number)
+            for alg in ("ES256", "ES384", "ES512")
+        ),
+        SigningKey.ed25519("EdDSA", number=number),
+    ]
+
+
 async def test_the_signature_of_every_algorithm_is_verified() -> None:
-    rsa = [KEY.under(alg, alg=alg) for alg in ("RS256", "RS384", "RS512")]
-    ec = [SigningKey.ec(alg, alg) for alg in ("ES256", "ES384", "ES512")]
-    foreign = [SigningKey.ec(alg, alg, number=1) for alg in ("ES256", "ES384", "ES512")]
-    issuer = FakeIssuer(*rsa, *ec)
-    values = provider_values(algs=[key.alg for key in rsa + ec])
+    keys, foreign = signing_keys(0), signing_keys(1)
+    assert {key.alg for key in keys} == SUPPORTED_ALGS
+    issuer = FakeIssuer(*keys)
+    values = provider_values(algs=[key.alg for key in keys])
     async with issuer.client() as http:
         provider = ProviderSettings.model_validate(values)
         verifier = IdentityVerifier([provider], http, clock=Clock(NOW))
-        for key in rsa + ec:
+        for key in keys:
             assert (await identity_of(verifier, key.token(GOOD))).subject == "00u1ada"
         for key in foreign:
             with pytest.raises(CredentialError, match="signature_invalid"):
                 await identity_of(verifier, key.token(GOOD))
+
+
+def test_a_salt_of_another_length_is_no_pss_signature() -> None:
+    """RFC 7518 section 3.5 fixes it; a library that guesses it takes any."""
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import padding
+
+    key = KEY.under(None, alg="PS256")
+    keys = parse_keyset({"keys": [key.jwk()]}, ["PS256"])
+    signed = key.token(GOOD).rpartition(".")[0]
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), 20)
+    assert isinstance(key.private, RSAPrivateKey)
+    signature = key.private.sign(signed.encode(), pss, hashes.SHA256())
+    other_salt = parse(UnverifiedToken(f"{signed}.{b64url(signature)}"))
+    assert not is_signed_by(other_salt, SigningHeader("PS256", None), ISSUER, keys)
+    genuine = parse(UnverifiedToken(key.token(GOOD)))
+    assert is_signed_by(genuine, SigningHeader("PS256", None), ISSUER, keys)
+
+
+@pytest.mark.parametrize("alg", ["HS256", "none", "RSA1_5"])
+def test_no_provider_can_be_given_an_algorithm_that_is_not_a_signature(
+    alg: str,
+) -> None:
+    with pytest.raises(ValueError, match="algs"):
+        ProviderSettings.model_validate(provider_values(algs=[alg]))
 
 
 async def test_a_token_of_one_provider_does_not_pass_under_the_keys_of_another() -> (
@@ -490,6 +628,14 @@ def test_a_provider_is_found_under_every_spelling_and_no_other(
     assert verifier.provider_of("https://login.example.com/") is None
 
 
+def test_a_namespace_is_found_by_the_issuer_of_its_tenant(
+    verifier: IdentityVerifier,
+) -> None:
+    assert verifier.namespace_of("https://login.example.com") == "stable"
+    assert verifier.namespace_of(TENANT_ISSUER) == TENANT_ISSUER
+    assert verifier.namespace_of("https://tenants.example/common/v2.0") is None
+
+
 @pytest.mark.parametrize("trust_email", [True, False])
 async def test_a_verified_address_is_trusted_only_from_a_trusted_provider(
     *, trust_email: bool
@@ -507,16 +653,16 @@ def test_the_signature_must_cover_the_very_claims_that_are_judged() -> None:
     keys = parse_keyset({"keys": [KEY.under(None).jwk()]}, ["RS256"])
     token = parse(UnverifiedToken(KEY.token(GOOD)))
     header = SigningHeader("RS256", None)
-    assert is_signed_by(token, header, keys)
+    assert is_signed_by(token, header, ISSUER, keys)
     other = replace(token, payload=compact_json(GOOD | {"sub": "root"}))
-    assert not is_signed_by(other, header, keys)
+    assert not is_signed_by(other, header, ISSUER, keys)
 
 
 def test_a_key_verifies_under_its_own_algorithm_only() -> None:
     """Whatever the header says the signature is, and whatever the library allows."""
     keys = parse_keyset({"keys": [KEY.under(None).jwk()]}, ["RS256"])
     mislabelled = parse(UnverifiedToken(KEY.token(GOOD, {"alg": "RS512"})))
-    assert not is_signed_by(mislabelled, SigningHeader("RS256", None), keys)
+    assert not is_signed_by(mislabelled, SigningHeader("RS256", None), ISSUER, keys)
 
 
 async def test_the_token_is_in_no_refusal(verifier: IdentityVerifier) -> None:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Self
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
@@ -42,7 +42,7 @@ class SigningKey:
 
     kid: str | None
     alg: str
-    private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+    private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
     @classmethod
     def rsa(cls, kid: str | None, *, number: int = 0, bits: int = 2048) -> Self:
@@ -53,14 +53,22 @@ class SigningKey:
     def ec(cls, kid: str | None, alg: str = "ES256", *, number: int = 0) -> Self:
         return cls(kid, alg, _ec_key(number, _CURVE_OF_ALG[alg]))
 
+    @classmethod
+    def ed25519(cls, kid: str | None, *, number: int = 0) -> Self:
+        return cls(kid, "EdDSA", _ed25519_key(number))
+
     def under(self, kid: str | None = None, alg: str | None = None) -> Self:
         """The same key under another name or for another algorithm."""
         return replace(self, kid=kid, alg=alg or self.alg)
 
     def sign(self, signing_input: bytes) -> bytes:
+        if isinstance(self.private, ed25519.Ed25519PrivateKey):
+            return self.private.sign(signing_input)
         digest = _HASHES[self.alg[2:]]
         if isinstance(self.private, rsa.RSAPrivateKey):
-            return self.private.sign(signing_input, padding.PKCS1v15(), digest)
+            pss = padding.PSS(padding.MGF1(digest), digest.digest_size)
+            scheme = pss if self.alg.startswith("PS") else padding.PKCS1v15()
+            return self.private.sign(signing_input, scheme, digest)
         der = self.private.sign(signing_input, ec.ECDSA(digest))
         size = (self.private.curve.key_size + 7) // 8
         return b"".join(part.to_bytes(size) for part in decode_dss_signature(der))
@@ -71,6 +79,9 @@ class SigningKey:
         if isinstance(self.private, rsa.RSAPrivateKey):
             numbers = self.private.public_key().public_numbers()
             jwk |= {"kty": "RSA", "n": _uint(numbers.n), "e": _uint(numbers.e)}
+        elif isinstance(self.private, ed25519.Ed25519PrivateKey):
+            x = b64url(self.private.public_key().public_bytes_raw())
+            jwk |= {"kty": "OKP", "crv": "Ed25519", "x": x}
         else:
             point = self.private.public_key().public_numbers()
             size = (self.private.curve.key_size + 7) // 8
@@ -129,3 +140,9 @@ def _rsa_key(number: int, bits: int) -> rsa.RSAPrivateKey:
 def _ec_key(number: int, curve: str) -> ec.EllipticCurvePrivateKey:
     del number
     return ec.generate_private_key(_CURVES[curve])
+
+
+@cache
+def _ed25519_key(number: int) -> ed25519.Ed25519PrivateKey:
+    del number
+    return ed25519.Ed25519PrivateKey.generate()

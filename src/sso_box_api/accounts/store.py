@@ -5,7 +5,7 @@ Functions take the session of a transaction that the caller opened and never com
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -231,12 +231,12 @@ async def mismatches(
     session: AsyncSession,
     *,
     realm: str,
-    namespaces: Mapping[str, str],
+    namespaces: Mapping[str, Callable[[str], bool]],
     box_app: tuple[str, str],
 ) -> Sequence[str]:
     """Name what in the configuration contradicts the rows that are already there.
 
-    ``namespaces`` maps provider id to namespace. Going on would give people of the
+    ``namespaces`` tells by provider id whether a namespace is that provider's. Going on would give people of the
     old rows a second Box user, so a start is refused on any finding.
     """
     found = []
@@ -261,14 +261,13 @@ async def mismatches(
             "SSO_BOX_BOX__CONFIG_FILE names another Box app or enterprise than the"
             " stored accounts belong to; put the former one back"
         )
-    for provider, namespace in namespaces.items():
-        other = (
-            sql_select(IdentityRow.id)
+    for provider, is_own in namespaces.items():
+        stored = (
+            sql_select(IdentityRow.namespace)
             .where(IdentityRow.provider == provider)
-            .where(IdentityRow.namespace != namespace)
-            .limit(1)
+            .distinct()
         )
-        if (await session.exec(other)).first():
+        if not all(map(is_own, await session.exec(stored))):
             found.append(
                 f"SSO_BOX_PROVIDERS: the namespace of provider {provider} changed while"
                 " identities are stored under the old one; set `namespace` to the"

@@ -47,7 +47,7 @@ async def config(settings: SettingsDep, profiles: ProfilesDep) -> ConfigResponse
             PublicProvider(
                 id=provider.id,
                 kind=provider.kind,
-                issuer=provider.issuer,
+                issuer=provider.authority,
                 client_id=provider.client_ids[0],
                 client_ids=list(provider.client_ids),
                 scopes=list(provider.login_scopes),

@@ -13,6 +13,7 @@ from cachetools import TTLCache
 from sso_box_api.errors import (
     CredentialError,
     KeyFetchesLimited,
+    StepUpRequired,
     TokenMissing,
     TooManyBadTokens,
 )
@@ -35,7 +36,7 @@ class BadTokenLimit:
         """Count a ``CredentialError`` of the block; raise ``TooManyBadTokens``."""
         try:
             yield
-        except TokenMissing:
+        except (TokenMissing, StepUpRequired):  # nothing is wrong with that token
             raise
         except (CredentialError, KeyFetchesLimited) as error:
             # A key that nobody knows is as good a sign of guessing as a bad signature.

@@ -20,6 +20,7 @@ from sso_box_api.errors import (
     InvalidBody,
     SignedOut,
     SsoBoxError,
+    StepUpRequired,
     TokenMissing,
     UnsupportedMediaType,
 )
@@ -177,12 +178,19 @@ def _headers(error: SsoBoxError) -> dict[str, str]:
 
 
 def _challenge(error: CredentialError) -> str:
-    """Build the challenge of RFC 6750 section 3; RFC 9470 for an ended login."""
+    """Build the challenge of RFC 6750 section 3; RFC 9470 where a login would help."""
     challenge = f'Bearer realm="{REALM}"'
     if isinstance(error, TokenMissing):
         return challenge
     if isinstance(error, SignedOut):
         return f'{challenge}, error="insufficient_user_authentication", max_age="0"'
+    if isinstance(error, StepUpRequired):
+        challenge = f'{challenge}, error="insufficient_user_authentication"'
+        if error.acr_values:
+            challenge += f', acr_values="{" ".join(error.acr_values)}"'
+        if error.max_age_s is not None:
+            challenge += f', max_age="{error.max_age_s}"'
+        return challenge
     return f'{challenge}, error="invalid_token", error_description="{error.detail}"'
 
 

@@ -2,7 +2,8 @@
 
 In the order of a request: ``verifier`` (the flow, read it first) → ``compact`` (bounds
 and strict parse) → ``issuers`` (closed registry) → ``remote_keys``, ``key_source``,
-``keyset`` (the issuer's keys) → ``id_token`` (signature and claims). ``rules`` names every refusal.
+``keyset``, ``jose_keys`` (the issuer's keys) → ``id_token``, ``policy`` (signature and
+claims; what this provider asks for besides). ``rules`` names every refusal.
 """
 
 from sso_box_api.identity.compact import UnverifiedToken

@@ -36,19 +36,39 @@ def display_name(claims: Mapping[str, Any]) -> str | None:
     return None
 
 
-def email_hint(claims: Mapping[str, Any]) -> tuple[str | None, bool]:
+def email_hint(
+    claims: Mapping[str, Any], claim: str = "email", proof: str = "email_verified"
+) -> tuple[str | None, bool]:
     """The cleaned address, and whether the issuer vouches for exactly that text.
+
+    Of Azure AD B2C's list ``emails`` the first. ``proof`` is the setting ``email_proof``.
 
     An address that had to be cleaned is another address than the verified one, and
     one that is too long is dropped whole: cut, it would be somebody else's.
     """
-    raw = claims.get("email")
+    raw = claims.get(claim)
+    if claim == "emails" and isinstance(raw, list):
+        raw = raw[0] if raw else None
     email = _clean(raw)
     if "@" not in email or len(email) > MAX_EMAIL_CHARS:
         return None, False
+    return email, _is_vouched_for(claims, email, proof) and email == raw
+
+
+def _is_vouched_for(claims: Mapping[str, Any], email: str, proof: str) -> bool:
+    """Whether the provider answers for the address, in its own way of saying so."""
+    if proof == "xms_edov":  # Entra: the domain's owner is verified
+        return claims.get("xms_edov") in (True, "true", "1")  # and 1, which is True
     # Some providers write the boolean as text (Cognito for federated people).
-    verified = claims.get("email_verified")
-    return email, (verified is True or verified == "true") and email == raw
+    value = claims.get("email_verified")
+    verified = value is True or value == "true"
+    if proof == "hosted_domain":
+        # Google answers for its own addresses and for those of a Workspace domain;
+        # elsewhere the address may have passed to somebody else since.
+        return verified and (
+            email.lower().endswith("@gmail.com") or isinstance(claims.get("hd"), str)
+        )
+    return verified
 
 
 def _clean(value: object) -> str:

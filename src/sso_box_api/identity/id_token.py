@@ -1,7 +1,8 @@
 """The rules of an ID token, in the order in which they are applied.
 
-With ``keyset`` the only user of the signature library, and for the signature alone:
-every rule about the header and the claims stands here. Sources: OpenID Connect Core
+With ``keyset`` and ``jose_keys`` the only user of the signature library, and for the
+signature alone: every rule about the header and the claims of all tokens stands here,
+those that a provider's settings add in ``policy``. Sources: OpenID Connect Core
 1.0 sections 2 and 3.1.3.7, RFC 7515 section 4.1, RFC 8725.
 """
 
@@ -14,11 +15,17 @@ from jose import jws
 
 from sso_box_api.identity.claim_text import display_name, email_hint
 from sso_box_api.identity.compact import ParsedToken
+from sso_box_api.identity.issuers import TrustedIssuer
 from sso_box_api.identity.keyset import SUPPORTED_ALGS, KeySet, VerificationKey, is_kid
+from sso_box_api.identity.policy import (
+    check_login,
+    check_required,
+    check_tenant,
+    subject_of,
+)
 from sso_box_api.identity.rules import Rule
 from sso_box_api.settings import ProviderSettings
 
-_MAX_SUBJECT_CHARS = 255
 _MAX_NUMERIC_DATE = 2**53
 
 # Header members that change what is signed or how; none of them is understood here.
@@ -100,14 +107,19 @@ def check_before_keys(
     _check_not_expired(provider, expires_at, now)
 
 
-def is_signed_by(token: ParsedToken, header: SigningHeader, keys: KeySet) -> bool:
-    """Whether one of the keys made the signature.
+def is_signed_by(
+    token: ParsedToken, header: SigningHeader, issuer: TrustedIssuer, keys: KeySet
+) -> bool:
+    """Whether one of the issuer's keys made the signature.
 
     False means that the set cannot tell: it lacks the key the header names, or the
     header names none and no candidate fits. Raises ``BadSignature`` where the named
-    key is there and did not sign this.
+    key is there and did not sign this, or is not for this issuer.
     """
-    candidates = keys.candidates(header.alg, header.kid)
+    published = keys.candidates(header.alg, header.kid)
+    candidates = [key for key in published if issuer.has_key(key.issuer)]
+    if header.kid is not None and published and not candidates:
+        raise Rule.KEY_OF_OTHER_ISSUER.refusal()
     if any(_verifies(token, key) for key in candidates):
         return True
     if header.kid is not None and candidates:
@@ -131,20 +143,25 @@ def _verifies(token: ParsedToken, key: VerificationKey) -> bool:
     return payload == token.payload
 
 
-def identify(provider: ProviderSettings, token: ParsedToken, now: float) -> Identity:
+def identify(issuer: TrustedIssuer, token: ParsedToken, now: float) -> Identity:
     """Judge the claims of a token whose signature holds. Raises ``CredentialError``."""
-    claims = token.unverified_claims
-    subject = _subject(claims)
+    provider, claims = issuer.provider, token.unverified_claims
+    subject = subject_of(provider, claims)
     times = _times(claims)
     audiences = _audiences(claims)
     audience = _our_audience(provider, audiences)
     client_id = _client(provider, claims, audiences) or audience
     _check_times(provider, times, now)
     _check_kind(claims)
-    email, email_verified = email_hint(claims)
+    check_tenant(issuer, claims)
+    check_required(provider, claims)
+    check_login(provider, claims, times.auth_time, now)
+    email, email_verified = email_hint(
+        claims, provider.email_claim, provider.email_proof
+    )
     return Identity(
         provider=provider.id,
-        namespace=provider.frozen_namespace,
+        namespace=issuer.namespace,
         issuer=claims["iss"],
         subject=subject,
         client_id=client_id,
@@ -157,20 +174,6 @@ def identify(provider: ProviderSettings, token: ParsedToken, now: float) -> Iden
         email_trusted=email_verified and provider.trust_email,
         token_sha256=hashlib.sha256(token.unverified_token.encode()).hexdigest(),
     )
-
-
-def _subject(claims: Mapping[str, Any]) -> str:
-    if "sub" not in claims:
-        raise Rule.SUB_MISSING.refusal()
-    subject = claims["sub"]
-    if (
-        isinstance(subject, str)
-        and 1 <= len(subject) <= _MAX_SUBJECT_CHARS
-        and subject.isascii()
-        and subject.isprintable()
-    ):
-        return subject
-    raise Rule.SUB_INVALID.refusal()
 
 
 @dataclass(frozen=True, slots=True)

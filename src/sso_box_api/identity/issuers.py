@@ -12,24 +12,62 @@ from urllib.parse import urlsplit
 from sso_box_api.identity.documents import FetchProblem
 from sso_box_api.identity.rules import Rule
 from sso_box_api.settings import ProviderSettings
+from sso_box_api.settings.presets import TENANT
 
 _WELL_KNOWN = "/.well-known/openid-configuration"
 _MAX_URL_CHARS = 2048
 
 
+@dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """One accepted ``iss``: whose it is, and the tenant where the provider has some."""
+
+    provider: ProviderSettings
+    tenant: str | None = None
+
+    @property
+    def namespace(self) -> str:
+        return self.provider.namespace_of(self.tenant)
+
+    def has_key(self, key_issuer: str | None) -> bool:
+        """Whether a key that is published for ``key_issuer`` is this tenant's.
+
+        Entra publishes the keys of all tenants in one set; one for a single tenant,
+        or for personal accounts, names that tenant's issuer.
+        """
+        if key_issuer is None or self.tenant is None:
+            return True
+        written = self.provider.written_issuers
+        own = [issuer.replace(TENANT, self.tenant) for issuer in written]
+        return key_issuer.replace(TENANT, self.tenant) in own
+
+
 class IssuerRegistry:
-    """Exact, case-sensitive look-up over every spelling that is configured."""
+    """Exact, case-sensitive look-up over every spelling that is configured.
+
+    Only a provider that is set to take every tenant is asked past the look-up.
+    """
 
     def __init__(self, providers: Sequence[ProviderSettings]) -> None:
         self._by_issuer = {
-            issuer: provider for provider in providers for issuer in provider.issuers
+            issuer: TrustedIssuer(provider, tenant)
+            for provider in providers
+            for issuer, tenant in provider.issuers.items()
         }
+        self._providers = tuple(providers)
 
-    def provider_of(self, issuer: str) -> ProviderSettings | None:
-        return self._by_issuer.get(issuer)
+    def find(self, issuer: str) -> TrustedIssuer | None:
+        known = self._by_issuer.get(issuer)
+        if known is not None:
+            return known
+        for provider in self._providers:
+            tenant = provider.tenant_of(issuer)
+            if tenant is not None:
+                return TrustedIssuer(provider, tenant)
+        return None
 
-    def provider_for(self, unverified_claims: Mapping[str, Any]) -> ProviderSettings:
-        """The provider a token claims to come from.
+    def find_for(self, unverified_claims: Mapping[str, Any]) -> TrustedIssuer:
+        """The issuer a token claims to come from.
 
         Raises ``TokenMalformed`` or ``UntrustedIssuer``.
         """
@@ -38,10 +76,10 @@ class IssuerRegistry:
         unverified_issuer = unverified_claims["iss"]
         if not isinstance(unverified_issuer, str):
             raise Rule.ISS_TYPE.refusal()
-        provider = self.provider_of(unverified_issuer)
-        if provider is None:
+        trusted = self.find(unverified_issuer)
+        if trusted is None:
             raise Rule.ISS_UNKNOWN.refusal()
-        return provider
+        return trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +95,7 @@ class ProviderMetadata:
 
 def discovery_url(provider: ProviderSettings) -> str:
     """OpenID Connect Discovery 1.0 section 4.1, unless configured otherwise."""
-    return provider.discovery_url or provider.issuer.rstrip("/") + _WELL_KNOWN
+    return provider.discovery_url or provider.authority.rstrip("/") + _WELL_KNOWN
 
 
 def read_metadata(

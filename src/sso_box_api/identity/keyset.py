@@ -9,15 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from jose.backends.base import Key
 from jose.backends.cryptography_backend import CryptographyECKey, CryptographyRSAKey
 
 from sso_box_api.identity.compact import decode_base64url
+from sso_box_api.identity.jose_keys import PSS_ALGS, Ed25519Key, PssKey
 
 # What can be verified at all; each provider allows a part of it.
 CURVE_OF_ALG: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
-RSA_ALGS: Final = frozenset({"RS256", "RS384", "RS512"})
-SUPPORTED_ALGS: Final = RSA_ALGS | CURVE_OF_ALG.keys()
+RSA_ALGS: Final = frozenset({"RS256", "RS384", "RS512"}) | PSS_ALGS
+EDDSA: Final = "EdDSA"
+SUPPORTED_ALGS: Final = RSA_ALGS | CURVE_OF_ALG.keys() | {EDDSA}
 
 MAX_KEYS = 100
 MAX_CANDIDATES = 8
@@ -34,12 +37,20 @@ Material = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
-    """One public key, for one algorithm. ``material`` tells keys apart."""
+    """One public key, for one algorithm. ``material`` tells keys apart.
+
+    ``issuer`` is Entra's addition to a JWK: the one issuer, or with ``{tenantid}`` in
+    it the tenants' issuers, that may sign with this key.
+    """
 
     kid: str | None
     alg: str
     material: Material
     jose_key: Key
+    issuer: str | None = None
+
+
+_Distinct = dict[tuple[Material, str | None], VerificationKey]
 
 
 class KeySet:
@@ -49,23 +60,24 @@ class KeySet:
         self, keys: Sequence[VerificationKey] = (), *, leaks_private: bool = False
     ) -> None:
         self.leaks_private = leaks_private
-        self._named: dict[tuple[str, str], VerificationKey] = {}
-        self._by_alg: defaultdict[str, dict[Material, VerificationKey]]
-        self._by_alg = defaultdict(dict)
+        self._named: defaultdict[tuple[str, str], _Distinct] = defaultdict(dict)
+        self._by_alg: defaultdict[str, _Distinct] = defaultdict(dict)
         for key in _without_ambiguous(keys):
-            self._by_alg[key.alg].setdefault(key.material, key)
+            self._by_alg[key.alg].setdefault((key.material, key.issuer), key)
             if key.kid is not None:
-                self._named[key.kid, key.alg] = key
+                self._named[key.kid, key.alg][key.material, key.issuer] = key
 
     def __len__(self) -> int:
-        return len({material for keys in self._by_alg.values() for material in keys})
+        return len({material for keys in self._by_alg.values() for material, _ in keys})
 
     def candidates(self, alg: str, kid: str | None) -> Sequence[VerificationKey]:
-        """At most one key where the header names a kid, else the few that fit."""
+        """The one key that the header's kid names, else the few that fit.
+
+        One key that is published for several issuers comes once for each.
+        """
         if kid is None:
             return list(self._by_alg[alg].values())[:MAX_CANDIDATES]
-        named = self._named.get((kid, alg))
-        return [named] if named else []
+        return list(self._named.get((kid, alg), {}).values())[:MAX_CANDIDATES]
 
 
 def _without_ambiguous(keys: Sequence[VerificationKey]) -> list[VerificationKey]:
@@ -94,23 +106,31 @@ def parse_keyset(document: Mapping[str, Any], algs: Sequence[str]) -> KeySet:
 def _build(jwk: dict[str, Any], alg: str) -> VerificationKey | None:
     if not _is_for(jwk, alg):
         return None
-    build = _build_rsa if alg in RSA_ALGS else _build_ec
     try:
-        material, jose_key = build(jwk, alg)
+        material, jose_key = _BUILDERS[_kty(alg)](jwk, alg)
     except Exception:  # noqa: BLE001 - jose and cryptography raise anything on odd input
         return None
-    return VerificationKey(jwk.get("kid"), alg, material, jose_key)
+    return VerificationKey(
+        jwk.get("kid"), alg, material, jose_key, issuer=jwk.get("issuer")
+    )
 
 
 def _is_for(jwk: dict[str, Any], alg: str) -> bool:
     kid, use, operations = jwk.get("kid"), jwk.get("use"), jwk.get("key_ops")
     return (
-        jwk.get("kty") == ("RSA" if alg in RSA_ALGS else "EC")
+        jwk.get("kty") == _kty(alg)
         and jwk.get("alg", alg) == alg
         and (use is None or use == "sig")
         and (operations is None or _allows_verify(operations))
         and (kid is None or is_kid(kid))
+        and isinstance(jwk.get("issuer", ""), str)
     )
+
+
+def _kty(alg: str) -> str:
+    if alg == EDDSA:
+        return "OKP"
+    return "RSA" if alg in RSA_ALGS else "EC"
 
 
 def _allows_verify(operations: object) -> bool:
@@ -134,9 +154,12 @@ def _build_rsa(jwk: dict[str, Any], alg: str) -> tuple[Material, Key]:
         raise ValueError("modulus out of bounds")
     if exponent.bit_length() > _MAX_EXPONENT_BITS:
         raise ValueError("exponent out of bounds")
+    material = ("RSA", f"{modulus:x}", f"{exponent:x}")
+    if alg in PSS_ALGS:
+        return material, PssKey(RSAPublicNumbers(exponent, modulus), alg)
     # Copied member by member: private parts must not come along.
     public = {"kty": "RSA", "n": jwk["n"], "e": jwk["e"]}
-    return ("RSA", f"{modulus:x}", f"{exponent:x}"), CryptographyRSAKey(public, alg)
+    return material, CryptographyRSAKey(public, alg)
 
 
 def _build_ec(jwk: dict[str, Any], alg: str) -> tuple[Material, Key]:
@@ -146,3 +169,13 @@ def _build_ec(jwk: dict[str, Any], alg: str) -> tuple[Material, Key]:
     x, y = (int.from_bytes(decode_base64url(jwk[name])) for name in ("x", "y"))
     public = {"kty": "EC", "crv": curve, "x": jwk["x"], "y": jwk["y"]}
     return ("EC", curve, f"{x:x}", f"{y:x}"), CryptographyECKey(public, alg)
+
+
+def _build_ed25519(jwk: dict[str, Any], alg: str) -> tuple[Material, Key]:
+    if jwk["crv"] != "Ed25519":
+        raise ValueError("the curve does not fit the algorithm")
+    public = decode_base64url(jwk["x"])
+    return ("OKP", "Ed25519", public.hex()), Ed25519Key(public, alg)
+
+
+_BUILDERS = {"RSA": _build_rsa, "EC": _build_ec, "OKP": _build_ed25519}

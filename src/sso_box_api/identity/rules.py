@@ -9,6 +9,7 @@ from enum import Enum
 from sso_box_api.errors import (
     BadSignature,
     CredentialError,
+    StepUpRequired,
     TokenExpired,
     TokenMalformed,
     TokenPolicy,
@@ -53,6 +54,7 @@ class Rule(Enum):
     ISS_MISSING = ("iss_missing", TokenMalformed)
     ISS_TYPE = ("iss_type", TokenMalformed)
     ISS_UNKNOWN = ("iss_unknown", UntrustedIssuer)
+    KEY_OF_OTHER_ISSUER = ("key_of_other_issuer", BadSignature)
     KID_UNKNOWN = ("kid_unknown", BadSignature)
     SIGNATURE_INVALID = ("signature_invalid", BadSignature)
 
@@ -78,6 +80,14 @@ class Rule(Enum):
     IAT_TOO_OLD = ("iat_too_old", TokenExpired)
     EXP_NOT_AFTER_IAT = ("exp_not_after_iat", TokenPolicy)
     LIFETIME_TOO_LONG = ("lifetime_too_long", TokenPolicy)
+
+    # What the provider's settings ask for (RFC 9470 for the login itself)
+    SUBJECT_CLAIM_MISSING = ("subject_claim_missing", TokenPolicy)
+    TENANT_MISMATCH = ("tenant_mismatch", UntrustedIssuer)
+    REQUIRED_CLAIM = ("required_claim", TokenPolicy)
+    AUTH_TIME_MISSING = ("auth_time_missing", StepUpRequired)
+    AUTH_TIME_TOO_OLD = ("auth_time_too_old", StepUpRequired)
+    ACR_NOT_ALLOWED = ("acr_not_allowed", StepUpRequired)
 
     # Another kind of token under the same keys (RFC 8725 section 3.12)
     EVENTS_PRESENT = ("events_present", TokenPolicy)

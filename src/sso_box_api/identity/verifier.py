@@ -66,19 +66,26 @@ class IdentityVerifier:
         """
         token = parse(unverified_token)
         header = read_header(token.unverified_header)
-        provider = self._issuers.provider_for(token.unverified_claims)
+        issuer = self._issuers.find_for(token.unverified_claims)
+        provider = issuer.provider
         check_before_keys(provider, header, token.unverified_claims, self._clock())
         keys = self._keys[provider.id]
         arrived = keys.completed
-        if not is_signed_by(token, header, await keys.current()) and not is_signed_by(
-            token, header, await keys.newer(arrived)
-        ):
+        if not is_signed_by(
+            token, header, issuer, await keys.current()
+        ) and not is_signed_by(token, header, issuer, await keys.newer(arrived)):
             raise no_key_fits(header).refusal()
-        return identify(provider, token, self._clock())
+        return identify(issuer, token, self._clock())
 
     def provider_of(self, issuer: str) -> ProviderSettings | None:
         """The provider that has exactly this issuer among its spellings."""
-        return self._issuers.provider_of(issuer)
+        found = self._issuers.find(issuer)
+        return found.provider if found else None
+
+    def namespace_of(self, issuer: str) -> str | None:
+        """What people of exactly this issuer are stored under, if it is accepted."""
+        found = self._issuers.find(issuer)
+        return found.namespace if found else None
 
     def key_states(self) -> Mapping[str, KeysState]:
         """By provider id."""

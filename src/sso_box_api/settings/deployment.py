@@ -2,7 +2,7 @@
 
 import ipaddress
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
+from sso_box_api.settings.presets import GOOGLE_ALIAS
 from sso_box_api.settings.sections import (
     DEFAULT_PROFILES,
     BoxSettings,
@@ -183,8 +184,8 @@ class Settings(DatabaseSettings):
     ) -> tuple[ProviderSettings, ...]:
         for what, names in (
             ("id", [p.id for p in value]),
-            ("issuer", [issuer for p in value for issuer in p.issuers]),
-            ("namespace", [p.frozen_namespace for p in value]),
+            ("issuer", _issuers(value)),
+            ("namespace", _namespaces(value)),
         ):
             twice = {name for name in names if names.count(name) > 1}
             if twice:
@@ -229,12 +230,41 @@ class Settings(DatabaseSettings):
         yield "SSO_BOX_BOX__UPLOAD_URL", self.box.upload_url
         for index, provider in enumerate(self.providers):
             where = f"SSO_BOX_PROVIDERS[{index}]"
-            for issuer in provider.issuers:
-                yield f"{where}.issuer", issuer
+            for issuer in (provider.issuer, *provider.written_issuers):
+                if not (provider.kind == "google" and issuer == GOOGLE_ALIAS):
+                    yield f"{where}.issuer", issuer
             if provider.discovery_url:
                 yield f"{where}.discovery_url", provider.discovery_url
             if provider.jwks_uri:
                 yield f"{where}.jwks_uri", provider.jwks_uri
+
+
+def _issuers(providers: Sequence[ProviderSettings]) -> list[str]:
+    """Every accepted issuer, once for each way it is accepted."""
+    exact = [issuer for p in providers for issuer in p.issuers]
+    of_any_tenant = [
+        issuer for p in providers for issuer in exact if p.tenant_of(issuer)
+    ]
+    open_templates = [
+        written
+        for p in providers
+        if p.issuer_template and not p.tenants
+        for written in p.written_issuers
+    ]
+    return exact + of_any_tenant + open_templates
+
+
+def _namespaces(providers: Sequence[ProviderSettings]) -> list[str]:
+    """Every namespace, once for each provider that may store people under it."""
+    exact = [p.namespace_of(t) for p in providers for t in p.tenants or [None]]
+    of_any_tenant = [
+        namespace
+        for p in providers
+        if p.issuer_template and not p.tenants
+        for namespace in exact
+        if namespace != p.frozen_namespace and p.owns_namespace(namespace)
+    ]
+    return exact + of_any_tenant
 
 
 def _is_loopback(host: str | None) -> bool:

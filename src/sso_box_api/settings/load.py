@@ -80,7 +80,11 @@ def _explain(error: ValidationError) -> list[str]:
         loc = item["loc"]
         message = _MESSAGES.get(item["type"], item["msg"])
         message = message.removeprefix("Value error, ")
-        hint = _hint(loc)
+        # A rule about a whole provider says itself which member to change.
+        whole = item["type"] == "value_error" and isinstance(
+            loc[-1] if loc else "", int
+        )
+        hint = "" if whole else _hint(loc)
         name = _variable(loc)
         problem = f"{name}: {message}" if name else message
         problems.append(f"{problem}; put {hint}" if hint else problem)

@@ -1,23 +1,56 @@
 """The sections of the configuration, one model for each concern."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
+    StrictBool,
+    StrictInt,
+    StrictStr,
     StringConstraints,
     field_validator,
     model_validator,
 )
 
+from sso_box_api.settings.contradictions import contradictions
+from sso_box_api.settings.presets import TENANT, Kind, tenant_in, with_preset
+
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 PrintableAscii = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
-SignatureAlgorithm = Literal["RS256", "RS384", "RS512", "ES256", "ES384", "ES512"]
+# Never HS*: the verifier's key would be the signer's.
+SignatureAlgorithm = Literal[
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+]
+
+
+GUID = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+TenantId = Annotated[str, StringConstraints(pattern=GUID, to_lower=True)]
+# It is quoted in a challenge, so no quote and no backslash.
+AcrValue = Annotated[
+    str, StringConstraints(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,255}$")
+]
+ClaimValues = Annotated[
+    tuple[StrictStr | StrictBool | StrictInt, ...],
+    BeforeValidator(lambda x: x if isinstance(x, list | tuple) else (x,)),
+    Field(min_length=1),
+]
 
 
 class Section(BaseModel):
@@ -34,14 +67,39 @@ class ProviderSettings(Section):
     """
 
     id: Slug = Field(description="a short name of your own, such as main")
-    kind: Literal["generic"] = "generic"
+    kind: Kind = Field(
+        default="generic", description="what the provider is: generic, okta, entra …"
+    )
     issuer: str = Field(
         description="the issuer exactly as in the provider's discovery document"
     )
     other_issuers: tuple[str, ...] = Field(
         default=(), description="further spellings of iss that mean the same provider"
     )
+    issuer_template: str | None = Field(
+        default=None, description="the issuer, with {tenantid} for a tenant's id"
+    )
+    tenants: tuple[TenantId, ...] = Field(
+        default=(), description="the ids of the tenants whose people may come, GUIDs"
+    )
+    dangerously_accept_anyone: bool = Field(
+        default=False,
+        description="true lets in every account the provider has, of any company",
+    )
     namespace: PrintableAscii | None = None
+    subject_claims: tuple[PrintableAscii, ...] = Field(
+        default=("sub",), min_length=1, description="claims that never change hands"
+    )
+    required_claims: dict[PrintableAscii, ClaimValues] = Field(
+        default={}, description='allowed values by claim: {"org_id": ["org_a"]}'
+    )
+    max_auth_age_s: int | None = Field(default=None, ge=60)
+    allowed_acr: tuple[AcrValue, ...] = ()
+    email_claim: PrintableAscii = "email"
+    email_proof: Literal["email_verified", "xms_edov", "hosted_domain"] = Field(
+        default="email_verified",
+        description="how the provider says that an address is verified",
+    )
     discovery_url: str | None = Field(
         default=None, description="the discovery document, where it is not under issuer"
     )
@@ -67,17 +125,75 @@ class ProviderSettings(Section):
     fetch_timeout_s: float = Field(default=5.0, gt=0, le=30)
 
     @property
-    def issuers(self) -> tuple[str, ...]:
-        return (self.issuer, *self.other_issuers)
+    def written_issuers(self) -> tuple[str, ...]:
+        """Every spelling as configured, some perhaps with ``{tenantid}`` in it."""
+        return (self.issuer_template or self.issuer, *self.other_issuers)
+
+    @property
+    def issuers(self) -> Mapping[str, str | None]:
+        """Each ``iss`` that is accepted, with the tenant it stands for.
+
+        Empty where any tenant is; there ``tenant_of`` tells.
+        """
+        if self.issuer_template is None:
+            return dict.fromkeys(self.written_issuers)
+        return {
+            written.replace(TENANT, tenant): tenant
+            for written in self.written_issuers
+            for tenant in self.tenants
+        }
+
+    def tenant_of(self, issuer: str) -> str | None:
+        """The tenant of an issuer where any tenant is accepted."""
+        if not self.dangerously_accept_anyone:
+            return None
+        found = (tenant_in(written, issuer) for written in self.written_issuers)
+        return next(filter(None, found), None)
+
+    @property
+    def authority(self) -> str:
+        """What an OpenID Connect client is given: for many tenants what they share."""
+        return self.issuer.replace(TENANT, "common")
+
+    def expand(self, written: str) -> str:
+        """Put the one tenant in its place; leave it open where there are several."""
+        if len(self.tenants) != 1:
+            return written
+        return written.replace(TENANT, self.tenants[0])
 
     @property
     def frozen_namespace(self) -> str:
-        return self.namespace or self.issuer
+        """With ``{tenantid}`` in it where each of several tenants has its own."""
+        return self.expand(self.namespace or self.issuer)
 
-    @field_validator("issuer", "other_issuers")
+    def namespace_of(self, tenant: str | None) -> str:
+        return self.frozen_namespace.replace(TENANT, tenant or TENANT)
+
+    def owns_namespace(self, stored: str) -> bool:
+        """Whether people stored under this namespace are found there today.
+
+        Those of a tenant that was taken off the list are not lost: they may not come.
+        """
+        written = self.namespace or self.issuer
+        return stored == written or tenant_in(written, stored) is not None
+
+    @model_validator(mode="before")
     @classmethod
-    def _issuer_form(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        for issuer in [value] if isinstance(value, str) else value:
+    def _preset(cls, value: Any) -> Any:
+        return with_preset(value) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> Self:
+        for contradiction in contradictions(self):
+            raise ValueError(contradiction)
+        return self
+
+    @field_validator("issuer", "issuer_template", "other_issuers")
+    @classmethod
+    def _issuer_form(
+        cls, value: str | tuple[str, ...] | None
+    ) -> str | tuple[str, ...] | None:
+        for issuer in [value] if isinstance(value, str) else value or ():
             parts = urlsplit(issuer)
             if parts.query or parts.fragment or "@" in parts.netloc:
                 message = "must have no query, fragment or user information"
