@@ -1,11 +1,13 @@
 """Who is this? From the text of a token to an ``Identity``, or a refusal.
 
-In the order of a request: ``verifier`` (the flow, read it first) → ``compact`` (bounds
-and strict parse) → ``issuers`` (closed registry) → ``remote_keys``, ``key_source``,
-``keyset`` (the issuer's keys) → ``id_token`` (signature and claims). ``rules`` names every refusal.
+In the order of a request: ``verifier`` (the flow, read it first) → ``compact``
+(bounds and strict parse) → ``issuers`` (closed registry) → ``remote_keys``, ``keyset`` (the issuer's keys) →
+``id_token`` (signature and claims). Keys are fetched by ``key_source``, ``documents``,
+``connection``, ``addresses``. ``rules`` names every refusal.
 """
 
 from sso_box_api.identity.compact import UnverifiedToken
+from sso_box_api.identity.connection import ProviderTransport
 from sso_box_api.identity.id_token import Identity
 from sso_box_api.identity.remote_keys import KeysState
 from sso_box_api.identity.verifier import IdentityVerifier, ProbeReport
@@ -15,5 +17,6 @@ __all__ = [
     "IdentityVerifier",
     "KeysState",
     "ProbeReport",
+    "ProviderTransport",
     "UnverifiedToken",
 ]

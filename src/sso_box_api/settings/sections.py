@@ -1,6 +1,7 @@
 """The sections of the configuration, one model for each concern."""
 
 import re
+import ssl
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -65,6 +66,10 @@ class ProviderSettings(Section):
     keys_default_ttl_s: int = Field(default=3_600, ge=300, le=86_400)
     keys_max_stale_s: int = Field(default=86_400, ge=0)
     fetch_timeout_s: float = Field(default=5.0, gt=0, le=30)
+    ca_bundle: Path | None = Field(
+        default=None, description="the path of a PEM file of certificates to trust"
+    )
+    allow_private_network: bool = False
 
     @property
     def issuers(self) -> tuple[str, ...]:
@@ -85,6 +90,17 @@ class ProviderSettings(Section):
             if not re.fullmatch(r"[\x21-\x7e]{1,255}", issuer):
                 message = "must be printable ASCII, 255 characters at most"
                 raise ValueError(message)
+        return value
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _readable_certificates(cls, value: Path | None) -> Path | None:
+        try:
+            if value is not None:
+                ssl.create_default_context(cafile=value)
+        except OSError:  # SSLError is one: no certificate in it
+            message = "must be a readable PEM file with at least one certificate"
+            raise ValueError(message) from None
         return value
 
 
