@@ -142,6 +142,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with open_parts(settings, mounts=mounts, clock=clock) as parts:
             await parts.require_consistent_rows()
+            parts.verifier.start()
             binder = Binder(
                 parts.database,
                 parts.box,

@@ -3,7 +3,7 @@
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -66,6 +66,9 @@ class ProviderSettings(Section):
     keys_default_ttl_s: int = Field(default=3_600, ge=300, le=86_400)
     keys_max_stale_s: int = Field(default=86_400, ge=0)
     fetch_timeout_s: float = Field(default=5.0, gt=0, le=30)
+    jwks_inline: dict[str, Any] | None = Field(
+        default=None, description="the key set itself: nothing is fetched"
+    )
     ca_bundle: Path | None = Field(
         default=None, description="the path of a PEM file of certificates to trust"
     )
@@ -102,6 +105,13 @@ class ProviderSettings(Section):
             message = "must be a readable PEM file with at least one certificate"
             raise ValueError(message) from None
         return value
+
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> Self:
+        if self.jwks_inline is not None and (self.jwks_uri or self.discovery_url):
+            message = "jwks_inline excludes jwks_uri and discovery_url"
+            raise ValueError(message)
+        return self
 
 
 class BoxSettings(Section):
