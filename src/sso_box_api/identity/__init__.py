@@ -1,6 +1,7 @@
 """Who is this? From the text of a token to an ``Identity``, or a refusal.
 
-In the order of a request: ``verifier`` (the flow, read it first) → ``compact`` (bounds and strict parse) → ``issuers`` (closed
+In the order of a request: ``verifier`` (the flow, read it first) → ``remembered``
+(seen a moment ago) → ``compact`` (bounds and strict parse) → ``issuers`` (closed
 registry) → ``remote_keys`` or ``inline_keys``, ``keyset`` (the issuer's keys) →
 ``id_token`` (signature and claims). Keys are fetched by ``key_source``, ``documents``,
 ``connection``, ``addresses``. ``rules`` names every refusal.

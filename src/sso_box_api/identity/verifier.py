@@ -23,6 +23,7 @@ from sso_box_api.identity.inline_keys import InlineKeys
 from sso_box_api.identity.issuers import IssuerRegistry
 from sso_box_api.identity.key_source import KeySource
 from sso_box_api.identity.keyset import KeySet, parse_keyset
+from sso_box_api.identity.remembered import RememberedTokens
 from sso_box_api.identity.remote_keys import KeysState, RemoteKeys
 from sso_box_api.settings import ProviderSettings
 
@@ -60,6 +61,7 @@ class IdentityVerifier:
         self._providers = {provider.id: provider for provider in providers}
         self._http = http
         self._clock = clock
+        self._remembered = RememberedTokens()
         inline = _inline_sets(providers)
         self._keys: dict[str, RemoteKeys | InlineKeys] = {
             provider.id: InlineKeys(inline[provider.id])
@@ -82,6 +84,15 @@ class IdentityVerifier:
         Raises a ``CredentialError`` for a token that is refused, ``KeysUnavailable``
         for one that cannot be judged now, and nothing else.
         """
+        known = self._remembered.find(unverified_token, self._clock())
+        if (
+            known is not None
+            and await self._keys[known.identity.provider].current() is known.keys
+        ):
+            return known.identity
+        return await self._judge(unverified_token)
+
+    async def _judge(self, unverified_token: UnverifiedToken) -> Identity:
         token = parse(unverified_token)
         header = read_header(token.unverified_header)
         provider = self._issuers.provider_for(token.unverified_claims)
@@ -93,7 +104,10 @@ class IdentityVerifier:
             keyset = await keys.newer(arrived)
             if not is_signed_by(token, header, keyset):
                 raise no_key_fits(header).refusal()
-        return identify(provider, token, self._clock())
+        now = self._clock()
+        identity = identify(provider, token, now)
+        self._remembered.add(provider, identity, keyset, now)
+        return identity
 
     def provider_of(self, issuer: str) -> ProviderSettings | None:
         """The provider that has exactly this issuer among its spellings."""
