@@ -205,9 +205,11 @@ async def test_a_provider_in_the_own_network_is_reached_where_that_is_said(
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-async def test_an_issuer_on_loopback_in_the_clear_is_reached_on_loopback(
-    host: str,
+async def test_an_issuer_on_loopback_in_the_clear_is_reached_there_past_any_proxy(
+    host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with serve() as server:
         home = f"http://{host}:{server.port}"
         assert (await probe(issuer=home, jwks_uri=f"{home}/keys")).ok

@@ -78,8 +78,13 @@ class _Connections:
         self._proxied: dict[str, AiohttpTransport] = {}
 
     async def send(self, request: httpx.Request) -> httpx.Response:
-        proxy = getproxies().get(request.url.scheme)
-        if proxy is None or proxy_bypass(request.url.host):
+        proxy = getproxies().get("https")
+        # Plain http is for loopback only, where no proxy leads.
+        if (
+            proxy is None
+            or request.url.scheme == "http"
+            or proxy_bypass(request.url.host)
+        ):
             return await self._send_directly(request)
         self._check_literal(request.url.host)
         if proxy not in self._proxied:
