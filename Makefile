@@ -12,7 +12,7 @@ at-least = $(BIN)/coverage report --include='$(2)' --fail-under=$(1) >/dev/null 
 	|| { echo "coverage of $(2) is below $(1) %" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full check format lock clean
+.PHONY: help setup demo test test-full bench check format lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ test: setup ## Run the tests (real PostgreSQL, emulated Box, real OpenID provide
 
 test-full: setup ## The same at full size
 	@TEST_SIZE=full $(BIN)/python -m pytest $(ARGS)
+
+bench: setup ## Measure what verifying a token costs
+	@$(BIN)/python -m benchmarks.verify
 
 check: setup ## Lint, format, types, import contracts, lock hygiene
 	$(BIN)/ruff check .

@@ -349,9 +349,9 @@ async def test_keys_that_cannot_be_had_are_503_not_401(
 ) -> None:
     del enterprise
     own = create_idp("https://idp.example")
+    own.state.idp.down = True
     async with Api.start(settings, emulator, own) as api:
         token = api.id_token()
-        own.state.idp.down = True
         answer = await api.exchange(token)
         assert (answer.status_code, answer.json()["code"]) == (503, "keys_unavailable")
         assert "retry-after" in answer.headers

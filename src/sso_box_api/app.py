@@ -25,7 +25,7 @@ from sso_box_api.box import Box, BoxCredentials, load_credentials, open_transpor
 from sso_box_api.db import Database
 from sso_box_api.errors import ConfigurationError
 from sso_box_api.exchange import Exchange
-from sso_box_api.identity import IdentityVerifier
+from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.lifecycle import Lifecycle
 from sso_box_api.settings import Settings, load_settings
 from sso_box_api.vending import LedgerKeys, Profiles
@@ -105,9 +105,19 @@ async def open_parts(
                 follow_redirects=False,
             )
         )
+        # Apart from Box's, for what it may connect to and whom it trusts.
+        http_to_providers = await stack.enter_async_context(
+            httpx.AsyncClient(
+                transport=ProviderTransport(settings.providers),
+                mounts=dict(mounts or {}),
+                timeout=None,  # noqa: S113 - fetch_timeout_s stands round each fetch
+                trust_env=False,
+                follow_redirects=False,
+            )
+        )
         database = Database(settings)
         stack.push_async_callback(database.close)
-        verifier = IdentityVerifier(settings.providers, http, clock=clock)
+        verifier = IdentityVerifier(settings.providers, http_to_providers, clock=clock)
         stack.push_async_callback(verifier.close)
         yield Parts(
             settings=settings,
@@ -132,6 +142,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with open_parts(settings, mounts=mounts, clock=clock) as parts:
             await parts.require_consistent_rows()
+            parts.verifier.start()
             binder = Binder(
                 parts.database,
                 parts.box,

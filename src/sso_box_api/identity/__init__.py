@@ -1,12 +1,15 @@
 """Who is this? From the text of a token to an ``Identity``, or a refusal.
 
-In the order of a request: ``verifier`` (the flow, read it first) → ``compact`` (bounds
-and strict parse) → ``issuers`` (closed registry) → ``remote_keys``, ``key_source``,
-``keyset``, ``jose_keys`` (the issuer's keys) → ``id_token``, ``policy`` (signature and
-claims; what this provider asks for besides). ``rules`` names every refusal.
+In the order of a request: ``verifier`` (the flow, read it first) → ``remembered``
+(seen a moment ago) → ``compact`` (bounds and strict parse) → ``issuers`` (closed
+registry) → ``remote_keys`` or ``inline_keys``, ``keyset``, ``jose_keys`` (the issuer's
+keys) → ``id_token``, ``policy`` (signature and claims; what this provider asks for
+besides). Keys are fetched by ``key_source``, ``documents``, ``connection``,
+``addresses``. ``rules`` names every refusal.
 """
 
 from sso_box_api.identity.compact import UnverifiedToken
+from sso_box_api.identity.connection import ProviderTransport
 from sso_box_api.identity.id_token import Identity
 from sso_box_api.identity.remote_keys import KeysState
 from sso_box_api.identity.verifier import IdentityVerifier, ProbeReport
@@ -16,5 +19,6 @@ __all__ = [
     "IdentityVerifier",
     "KeysState",
     "ProbeReport",
+    "ProviderTransport",
     "UnverifiedToken",
 ]

@@ -15,6 +15,9 @@ import httpx
 
 MAX_DOCUMENT_BYTES = 256 * 1024
 
+# By this extension of a request the transport knows whose rules hold for it.
+PROVIDER_EXTENSION = "provider"
+
 
 class FetchProblem(Exception):
     """Keys cannot be had. The message is one line: what is wrong, and what to do.
@@ -57,8 +60,10 @@ async def bounded(timeout_s: float) -> AsyncIterator[None]:
         ) from None
 
 
-async def fetch_json(http: httpx.AsyncClient, url: str, what: str) -> Document:
-    """GET a JSON object; ``what`` names the document in messages.
+async def fetch_json(
+    http: httpx.AsyncClient, url: str, what: str, *, provider_id: str
+) -> Document:
+    """GET a JSON object of a provider; ``what`` names the document in messages.
 
     Raises ``FetchProblem`` for every answer that is not one, and lets the errors of
     the transport through: call it within ``bounded``.
@@ -66,7 +71,11 @@ async def fetch_json(http: httpx.AsyncClient, url: str, what: str) -> Document:
     # Unpacked by us, a small answer could become a huge one before we can count it.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     async with http.stream(
-        "GET", url, headers=headers, follow_redirects=False
+        "GET",
+        url,
+        headers=headers,
+        follow_redirects=False,
+        extensions={PROVIDER_EXTENSION: provider_id},
     ) as response:
         _check_head(response, what)
         body = await _read(response, what)

@@ -71,8 +71,8 @@ class KeySource:
         if self._provider.jwks_uri:
             return ProviderMetadata(self._provider.jwks_uri)
         if self._metadata is None or self._clock() >= self._metadata_until:
-            document = await fetch_json(
-                self._http, discovery_url(self._provider), "discovery document"
+            document = await self._get(
+                discovery_url(self._provider), "discovery document"
             )
             self._metadata = read_metadata(self._provider, document.content)
             self._metadata_until = self._clock() + METADATA_TTL_S
@@ -80,11 +80,14 @@ class KeySource:
 
     async def _jwks(self, metadata: ProviderMetadata) -> Document:
         try:
-            return await fetch_json(self._http, metadata.jwks_uri, "key set")
+            return await self._get(metadata.jwks_uri, "key set")
         except FetchProblem as problem:
             if problem.status in _GONE:
                 self._metadata = None  # the set has moved: ask where to
             raise
+
+    async def _get(self, url: str, what: str) -> Document:
+        return await fetch_json(self._http, url, what, provider_id=self._provider.id)
 
     def _no_key_fits(self, metadata: ProviderMetadata) -> str:
         algs = ", ".join(self._provider.algs)

@@ -1,13 +1,15 @@
 """The keys of one provider: fetched, kept, renewed.
 
-On the way of a request only while cold, or when a token names a key not seen before.
+On the way of a request only while cold, or when a token names a key not seen before:
+once started, sets are renewed before they expire.
 A good set is replaced by a good set and by nothing else: a failed fetch leaves it.
 """
 
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +28,13 @@ UNKNOWN_KEY_REFILL_S = 60
 # After failures in a row: pauses of 1, 2, 4 … seconds.
 MAX_PAUSE_S = 32
 _MAX_DOUBLINGS = 5
+
+# When a set is renewed, as a part of its life; spread, so that processes which started
+# together do not ask together.
+RENEW_AT = 0.8
+RENEW_SPREAD = 0.1
+# However due a renewal seems, so that no clock can make it spin.
+_MIN_SLEEP_S = 1.0
 
 # The reasons of ``KeysUnavailable``, for the log and the audit event.
 FETCH_FAILED = "keys_fetch_failed"
@@ -53,10 +62,14 @@ class RemoteKeys:
         provider: ProviderSettings,
         source: KeySource,
         clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._provider = provider
         self._source = source
         self._clock = clock
+        self._sleep = sleep
+        self._renewal: asyncio.Task[None] | None = None
+        self._renew_after_s = 0.0
         self._held: FetchedKeys | None = None
         self._fetched_at = -math.inf
         self._completed = 0
@@ -66,6 +79,11 @@ class RemoteKeys:
             UNKNOWN_KEY_FETCHES, UNKNOWN_KEY_REFILL_S, clock()
         )
         self._flight: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Fetch now and renew from now on, in the background, whatever comes of it."""
+        if self._renewal is None:
+            self._renewal = asyncio.create_task(self._keep_fresh())
 
     @property
     def completed(self) -> int:
@@ -118,9 +136,24 @@ class RemoteKeys:
         return KeysState(state, age_s, len(self._held.keys))
 
     async def close(self) -> None:
-        if self._flight is not None:
-            self._flight.cancel()
-            await asyncio.wait([self._flight])
+        running = [task for task in (self._renewal, self._flight) if task is not None]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            if self._renewal_in_s() <= 0:
+                await self._landed()
+            await self._sleep(max(self._renewal_in_s(), _MIN_SLEEP_S))
+
+    def _renewal_in_s(self) -> float:
+        """Seconds until the next fetch is due, as things stand now."""
+        if self._failures:
+            return self._pause_s()
+        age_s = self._clock() - self._fetched_at
+        return self._renew_after_s - age_s if age_s >= 0 else 0
 
     @property
     def _in_flight(self) -> bool:
@@ -150,6 +183,8 @@ class RemoteKeys:
             self._held, self._fetched_at = fetched, self._clock()
             self._failures = 0
             self._pause_until = -math.inf
+            spread = random.uniform(-RENEW_SPREAD, RENEW_SPREAD)  # noqa: S311 - no secret
+            self._renew_after_s = fetched.ttl_s * RENEW_AT * (1 + spread)
             if fetched.keys.leaks_private:
                 logger.error(
                     "provider %s publishes private keys; it must replace them",

@@ -1,12 +1,14 @@
 """One token, from text to ``Identity``. Read this first, then what it calls."""
 
+import asyncio
 import email.utils
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
 
+from sso_box_api.errors import ConfigurationError
 from sso_box_api.identity.compact import UnverifiedToken, parse
 from sso_box_api.identity.documents import FetchProblem
 from sso_box_api.identity.id_token import (
@@ -17,8 +19,11 @@ from sso_box_api.identity.id_token import (
     no_key_fits,
     read_header,
 )
+from sso_box_api.identity.inline_keys import InlineKeys
 from sso_box_api.identity.issuers import IssuerRegistry
 from sso_box_api.identity.key_source import KeySource
+from sso_box_api.identity.keyset import KeySet, parse_keyset
+from sso_box_api.identity.remembered import RememberedTokens
 from sso_box_api.identity.remote_keys import KeysState, RemoteKeys
 from sso_box_api.settings import ProviderSettings
 
@@ -39,7 +44,9 @@ class ProbeReport:
 class IdentityVerifier:
     """Verifies ID tokens of the configured providers, and of nobody else.
 
-    ``http`` must neither follow redirects nor read proxies from the environment.
+    ``http`` must neither follow redirects nor read proxies from the environment;
+    the production one stands on a ``ProviderTransport``. Raises
+    ``ConfigurationError`` where a key set in the settings cannot be used.
     """
 
     def __init__(
@@ -48,15 +55,28 @@ class IdentityVerifier:
         http: httpx.AsyncClient,
         *,
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._issuers = IssuerRegistry(providers)
         self._providers = {provider.id: provider for provider in providers}
         self._http = http
         self._clock = clock
-        self._keys = {
-            provider.id: RemoteKeys(provider, self._source(provider), clock)
+        self._remembered = RememberedTokens()
+        inline = _inline_sets(providers)
+        self._keys: dict[str, RemoteKeys | InlineKeys] = {
+            provider.id: InlineKeys(inline[provider.id])
+            if provider.id in inline
+            else RemoteKeys(provider, self._source(provider), clock, sleep)
             for provider in providers
         }
+
+    def start(self) -> None:
+        """Begin to fetch and renew all keys in the background; waits for nobody.
+
+        Without it keys are fetched when a token needs them.
+        """
+        for keys in self._keys.values():
+            keys.start()
 
     async def verify(self, unverified_token: UnverifiedToken) -> Identity:
         """Cheap refusals first, the network last, and claims only once signed.
@@ -64,6 +84,15 @@ class IdentityVerifier:
         Raises a ``CredentialError`` for a token that is refused, ``KeysUnavailable``
         for one that cannot be judged now, and nothing else.
         """
+        known = self._remembered.find(unverified_token, self._clock())
+        if (
+            known is not None
+            and await self._keys[known.identity.provider].current() is known.keys
+        ):
+            return known.identity
+        return await self._judge(unverified_token)
+
+    async def _judge(self, unverified_token: UnverifiedToken) -> Identity:
         token = parse(unverified_token)
         header = read_header(token.unverified_header)
         issuer = self._issuers.find_for(token.unverified_claims)
@@ -71,11 +100,15 @@ class IdentityVerifier:
         check_before_keys(provider, header, token.unverified_claims, self._clock())
         keys = self._keys[provider.id]
         arrived = keys.completed
-        if not is_signed_by(
-            token, header, issuer, await keys.current()
-        ) and not is_signed_by(token, header, issuer, await keys.newer(arrived)):
-            raise no_key_fits(header).refusal()
-        return identify(issuer, token, self._clock())
+        keyset = await keys.current()
+        if not is_signed_by(token, header, issuer, keyset):
+            keyset = await keys.newer(arrived)
+            if not is_signed_by(token, header, issuer, keyset):
+                raise no_key_fits(header).refusal()
+        now = self._clock()
+        identity = identify(issuer, token, now)
+        self._remembered.add(provider, identity, keyset, now)
+        return identity
 
     def provider_of(self, issuer: str) -> ProviderSettings | None:
         """The provider that has exactly this issuer among its spellings."""
@@ -96,6 +129,10 @@ class IdentityVerifier:
 
         Raises ``KeyError`` for an id that is not configured.
         """
+        keys = self._keys[provider_id]
+        if isinstance(keys, InlineKeys):
+            count = keys.state().keys
+            return ProbeReport(ok=True, problem=None, keys=count, clock_skew_s=None)
         source = self._source(self._providers[provider_id])
         try:
             fetched = await source.fetch()
@@ -111,12 +148,30 @@ class IdentityVerifier:
         )
 
     async def close(self) -> None:
-        """Cancel the fetches that run, and wait until they have ended."""
+        """End the renewals and the fetches that run, and wait until they have ended."""
         for keys in self._keys.values():
             await keys.close()
 
     def _source(self, provider: ProviderSettings) -> KeySource:
         return KeySource(provider, self._http, self._clock)
+
+
+def _inline_sets(providers: Sequence[ProviderSettings]) -> dict[str, KeySet]:
+    """By provider id."""
+    sets, problems = {}, []
+    for index, provider in enumerate(providers):
+        if provider.jwks_inline is None:
+            continue
+        keys = sets[provider.id] = parse_keyset(provider.jwks_inline, provider.algs)
+        where = f"SSO_BOX_PROVIDERS[{index}].jwks_inline"
+        if keys.leaks_private:
+            problems.append(f"{where}: holds a private key; put only public ones")
+        elif not keys:
+            algs = ", ".join(provider.algs)
+            problems.append(f"{where}: holds no usable key for {algs}; correct it")
+    if problems:
+        raise ConfigurationError(problems)
+    return sets
 
 
 def _skew_s(date: str, now: float) -> float | None:

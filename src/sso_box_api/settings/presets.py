@@ -66,7 +66,8 @@ PRESETS: Final[Mapping[str, Preset]] = {
     ),
     # The metadata lies under the policy, and the issuer does not name the policy.
     "entra-b2c": Preset(
-        {"email_claim": "emails"}, needs_one_of=("discovery_url", "jwks_uri")
+        {"email_claim": "emails"},
+        needs_one_of=("discovery_url", "jwks_uri", "jwks_inline"),
     ),
     # Says nothing on whether an address is verified, so none is ever trusted.
     "onelogin": Preset(),

@@ -1,6 +1,7 @@
 """The sections of the configuration, one model for each concern."""
 
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -123,6 +124,13 @@ class ProviderSettings(Section):
     keys_default_ttl_s: int = Field(default=3_600, ge=300, le=86_400)
     keys_max_stale_s: int = Field(default=86_400, ge=0)
     fetch_timeout_s: float = Field(default=5.0, gt=0, le=30)
+    jwks_inline: dict[str, Any] | None = Field(
+        default=None, description="the key set itself: nothing is fetched"
+    )
+    ca_bundle: Path | None = Field(
+        default=None, description="the path of a PEM file of certificates to trust"
+    )
+    allow_private_network: bool = False
 
     @property
     def written_issuers(self) -> tuple[str, ...]:
@@ -202,6 +210,24 @@ class ProviderSettings(Section):
                 message = "must be printable ASCII, 255 characters at most"
                 raise ValueError(message)
         return value
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _readable_certificates(cls, value: Path | None) -> Path | None:
+        try:
+            if value is not None:
+                ssl.create_default_context(cafile=value)
+        except OSError:  # SSLError is one: no certificate in it
+            message = "must be a readable PEM file with at least one certificate"
+            raise ValueError(message) from None
+        return value
+
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> Self:
+        if self.jwks_inline is not None and (self.jwks_uri or self.discovery_url):
+            message = "jwks_inline excludes jwks_uri and discovery_url"
+            raise ValueError(message)
+        return self
 
 
 class BoxSettings(Section):

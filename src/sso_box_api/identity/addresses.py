@@ -1,0 +1,60 @@
+"""Which addresses a provider's documents may be fetched from.
+
+Asked by ``connection`` for every address that is about to be connected to. A name in a
+discovery document must not lead into this network or to the cloud's metadata service.
+"""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from sso_box_api.settings import ProviderSettings
+
+# No identity provider is there, in a private network either: link-local, multicast,
+# reserved, and what clouds keep for machines that ask about themselves (169.254.0.0/16
+# for most of them; Alibaba, Azure, Oracle and AWS's IPv6 have addresses of their own).
+_NEVER = tuple(
+    ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "100.100.100.200/32",
+        "168.63.129.16/32",
+        "169.254.0.0/16",
+        "192.0.0.0/24",
+        "224.0.0.0/3",
+        "::/128",
+        "fd00:ec2::/32",
+        "fe80::/10",
+        "ff00::/8",
+    )
+)
+_GLOBAL_UNICAST = ip_network("2000::/3")
+_NAT64 = ip_network("64:ff9b::/96")
+
+
+def may_connect(provider: ProviderSettings, address: str) -> bool:
+    """Whether an IP address is public, or admitted by the provider's settings.
+
+    Raises ``ValueError`` for what is no IP address.
+    """
+    ip = _destination(ip_address(address))
+    if any(ip in network for network in _NEVER):
+        return False
+    if provider.allow_private_network:
+        return True
+    if ip.is_loopback:
+        return _is_on_loopback(provider)
+    return ip.is_global and (ip.version == 4 or ip in _GLOBAL_UNICAST)  # noqa: PLR2004 - IPv4
+
+
+def _destination(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 address stands for, where it does (RFC 6052)."""
+    if isinstance(ip, IPv4Address):
+        return ip
+    if ip in _NAT64:
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or ip
+
+
+def _is_on_loopback(provider: ProviderSettings) -> bool:
+    """Whether it is configured in the clear: the settings admit that on loopback only."""
+    urls = (provider.issuer, provider.discovery_url, provider.jwks_uri)
+    return any(url.startswith("http://") for url in urls if url)
