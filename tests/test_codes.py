@@ -113,9 +113,8 @@ async def _signature_changed(stack: Stack) -> httpx.Response:
     return await stack.exchange(stack.api.id_token()[:-4] + "AAAA")
 
 
-async def _header_and_body(stack: Stack) -> httpx.Response:
-    token = stack.api.id_token()
-    return await stack.exchange(token, id_token=token)
+async def _token_in_url(stack: Stack) -> httpx.Response:
+    return await stack.api.http.post(f"{PATHS[stack.door]}?id_token=x")
 
 
 async def _slow_body(stack: Stack) -> httpx.Response:
@@ -165,9 +164,10 @@ async def _box_throttles(stack: Stack) -> httpx.Response:
 
 
 async def _provider_down(stack: Stack) -> httpx.Response:
+    """Its known keys go on serving; one that is not known cannot be asked for."""
     stack.api.idp.down = True
     try:
-        return await stack.exchange()
+        return await stack.exchange(stack.api.id_token(header={"kid": "unknown"}))
     finally:
         stack.api.idp.down = False
 
@@ -211,6 +211,16 @@ _HASTY = {"lease_s": 1.0, "post_timeout_s": 0.8, "caller_wait_s": 0.05}
 
 
 _LONG_AGO = 1_000_000_000
+_FRESH_LOGINS = {
+    "providers": [
+        {
+            "id": "main",
+            "issuer": ISSUER,
+            "client_ids": ["demo-spa"],
+            "max_auth_age_s": 60,
+        }
+    ]
+}
 
 CASES = {
     "token_missing": Case(401, _no_token, None),
@@ -221,8 +231,11 @@ CASES = {
     "token_audience": Case(401, _token(aud="another-client"), _INVALID),
     "token_policy": Case(401, _token(header={"typ": "at+jwt"}), _INVALID),
     "signed_out": Case(401, _account_is("not_before = now()"), _INVALID),
+    "step_up_required": Case(
+        401, _token(auth_time=_LONG_AGO), _INVALID, settings=_FRESH_LOGINS
+    ),
     "invalid_form": Case(400, _asked(subject_token_type="x"), _INVALID, json=False),
-    "ambiguous_credentials": Case(400, _header_and_body, None),
+    "ambiguous_credentials": Case(400, _token_in_url, _INVALID),
     "request_timeout": Case(408, _slow_body, (408, "invalid_request")),
     "body_too_large": Case(413, _large_body, (413, "invalid_request")),
     "unsupported_media_type": Case(415, _text_body, (415, "invalid_request")),

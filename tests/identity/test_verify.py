@@ -260,6 +260,11 @@ REFUSED: list[tuple[str, Rule, Callable[[], str]]] = [
     ("iat as a list", Rule.IAT_TYPE, lambda: claims(iat=[NOW])),
     ("a null nbf", Rule.NBF_TYPE, lambda: claims(nbf=None)),
     ("auth_time as text", Rule.AUTH_TIME_TYPE, lambda: claims(auth_time="now")),
+    (
+        "a login of the future",
+        Rule.AUTH_TIME_FUTURE,
+        lambda: claims(auth_time=NOW + 61),
+    ),
     ("a false auth_time", Rule.AUTH_TIME_TYPE, lambda: claims(auth_time=False)),
     (
         "a stranger in aud",
@@ -290,6 +295,12 @@ REFUSED: list[tuple[str, Rule, Callable[[], str]]] = [
     ("a logout token", Rule.EVENTS_PRESENT, lambda: claims(events=LOGOUT)),
     ("Keycloak's access token", Rule.TOKEN_KIND, lambda: claims(typ="Bearer")),
     ("Cognito's access token", Rule.TOKEN_KIND, lambda: claims(token_use="access")),
+    ("Entra's app-only token", Rule.TOKEN_KIND, lambda: claims(idtyp="app")),
+    (
+        "Auth0's machine token",
+        Rule.TOKEN_KIND,
+        lambda: claims(gty="client-credentials"),
+    ),
     (
         "PingAM's access token",
         Rule.TOKEN_KIND,
@@ -455,6 +466,7 @@ ACCEPTED: list[tuple[str, Callable[[], str]]] = [
     ("as long as allowed", lambda: claims(iat=NOW, exp=NOW + 86_400)),
     ("a provider that does not know auth_time", lambda: claims(auth_time=0)),
     ("no auth_time", lambda: claims(without=("auth_time",))),
+    ("auth_time within the leeway", lambda: claims(auth_time=NOW + 60)),
     ("the longest sub", lambda: claims(sub="s" * 255)),
     ("a sub of Auth0", lambda: claims(sub="samlp|acme|ada lovelace")),
     ("Keycloak's ID token", lambda: claims(typ="ID")),

@@ -18,8 +18,7 @@ async def _bearer_token(request: Request) -> UnverifiedToken | None:
     Raises ``AmbiguousCredentials`` for two headers or a token in the query
     (RFC 6750 section 2: one method a request), ``TokenMalformed`` for other schemes.
     """
-    if "access_token" in request.query_params or "id_token" in request.query_params:
-        raise AmbiguousCredentials("token_in_query")
+    refuse_token_in_query(request)
     headers = request.headers.getlist("authorization")
     if not headers:
         return None
@@ -29,6 +28,14 @@ async def _bearer_token(request: Request) -> UnverifiedToken | None:
     if match is None:
         raise TokenMalformed("authorization_header")
     return UnverifiedToken(match.group(1))
+
+
+def refuse_token_in_query(request: Request) -> None:
+    """Raise ``AmbiguousCredentials``: what stands in a URL stands in many logs."""
+    if not {"access_token", "id_token", "subject_token"}.isdisjoint(
+        request.query_params
+    ):
+        raise AmbiguousCredentials("token_in_query")
 
 
 BearerToken = Annotated[UnverifiedToken | None, Depends(_bearer_token)]

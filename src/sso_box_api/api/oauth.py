@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
+from sso_box_api.api.credentials import refuse_token_in_query
 from sso_box_api.api.problems import OAUTH_PATH, request_id_of
 from sso_box_api.api.responses import OAUTH_ERRORS
 from sso_box_api.api.state import BadTokensDep, ExchangeDep
@@ -133,6 +134,7 @@ async def oauth_token(
 
 async def _read_form(request: Request) -> dict[str, str]:
     """Parse the form strictly: no parameter twice (RFC 6749 section 3.2)."""
+    refuse_token_in_query(request)
     sent = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if sent != "application/x-www-form-urlencoded":
         raise UnsupportedMediaType("content_type")

@@ -37,7 +37,7 @@ _KIND_CLAIMS = {"typ": "id", "token_use": "id", "tokenName": "id_token"}
 
 # What access tokens carry. Some providers put one of them into ID tokens as well
 # (Zitadel: client_id), but then beside a claim that only ID tokens have.
-_ACCESS_TOKEN_CLAIMS = frozenset({"scope", "scp", "client_id", "appid"})
+_ACCESS_TOKEN_CLAIMS = frozenset({"scope", "scp", "client_id", "cid", "appid"})
 _ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", *_KIND_CLAIMS})
 
 
@@ -281,6 +281,9 @@ def _check_times(provider: ProviderSettings, times: _Times, now: float) -> None:
         raise Rule.NBF_FUTURE.refusal()
     if times.issued_at > now + leeway_s:
         raise Rule.IAT_FUTURE.refusal()
+    # Sign-out compares with it: a login of tomorrow would outlive every one.
+    if times.auth_time is not None and times.auth_time > now + leeway_s:
+        raise Rule.AUTH_TIME_FUTURE.refusal()
     if times.issued_at + provider.max_age_s <= now - leeway_s:
         raise Rule.IAT_TOO_OLD.refusal()
     if times.expires_at <= times.issued_at:
@@ -297,6 +300,9 @@ def _check_kind(claims: Mapping[str, Any]) -> None:
         kind = claims.get(claim, id_token)
         if not isinstance(kind, str) or kind.lower() != id_token:
             raise Rule.TOKEN_KIND.refusal()
+    # Entra's and Auth0's tokens of an application that acts for nobody.
+    if claims.get("idtyp") == "app" or "gty" in claims:
+        raise Rule.TOKEN_KIND.refusal()
     if not _ACCESS_TOKEN_CLAIMS.isdisjoint(claims) and _ID_TOKEN_CLAIMS.isdisjoint(
         claims
     ):

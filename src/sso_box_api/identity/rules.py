@@ -77,6 +77,7 @@ class Rule(Enum):
     EXP_PAST = ("exp_past", TokenExpired)
     NBF_FUTURE = ("nbf_future", TokenExpired)
     IAT_FUTURE = ("iat_future", TokenExpired)
+    AUTH_TIME_FUTURE = ("auth_time_future", TokenExpired)
     IAT_TOO_OLD = ("iat_too_old", TokenExpired)
     EXP_NOT_AFTER_IAT = ("exp_not_after_iat", TokenPolicy)
     LIFETIME_TOO_LONG = ("lifetime_too_long", TokenPolicy)
