@@ -8,13 +8,13 @@ safety setting cannot pass unnoticed. Units stand in the names: ``_s`` is second
 
 from sso_box_api.settings.deployment import DatabaseSettings, Settings
 from sso_box_api.settings.load import load_settings
+from sso_box_api.settings.provider import ProviderSettings
 from sso_box_api.settings.sections import (
     DEFAULT_PROFILES,
     BoxSettings,
     ClaimSettings,
     LimitSettings,
     ProfileSettings,
-    ProviderSettings,
     VendingSettings,
 )
 

@@ -24,15 +24,15 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
+from sso_box_api.settings.base import Slug
 from sso_box_api.settings.presets import GOOGLE_ALIAS
+from sso_box_api.settings.provider import ProviderSettings
 from sso_box_api.settings.sections import (
     DEFAULT_PROFILES,
     BoxSettings,
     ClaimSettings,
     LimitSettings,
     ProfileSettings,
-    ProviderSettings,
-    Slug,
     VendingSettings,
 )
 

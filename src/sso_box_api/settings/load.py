@@ -18,7 +18,8 @@ from sso_box_api.settings.deployment import (
     DatabaseSettings,
     Settings,
 )
-from sso_box_api.settings.sections import ProfileSettings, ProviderSettings
+from sso_box_api.settings.provider import ProviderSettings
+from sso_box_api.settings.sections import ProfileSettings
 
 
 @overload
