@@ -7,7 +7,7 @@ it is connected to: a name that was looked up before, or differently, proves not
 import socket
 import ssl
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -42,7 +42,7 @@ class ProviderTransport(httpx.AsyncBaseTransport):
         *,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        public = httpx.create_ssl_context()
+        public = _public_tls()
         self._connections = {
             provider.id: _Connections(provider, public, resolver)
             for provider in providers
@@ -57,6 +57,12 @@ class ProviderTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         for connections in self._connections.values():
             await connections.close()
+
+
+@lru_cache(maxsize=1)
+def _public_tls() -> ssl.SSLContext:
+    # Reading all the certificates there are takes 20 ms; nothing of it changes.
+    return httpx.create_ssl_context()
 
 
 class _AddressRefused(OSError):
