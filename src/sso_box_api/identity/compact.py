@@ -101,10 +101,10 @@ def _json_object(data: bytes) -> dict[str, Any]:
             parse_int=_bounded_int,
             parse_float=_finite_float,
         )
-    except ValueError:
-        raise Rule.JSON_INVALID.refusal() from None
-    except RecursionError:
-        raise Rule.JSON_TOO_DEEP.refusal() from None
+    except (ValueError, RecursionError) as error:
+        # How deep a parse may go before it gives up differs between Pythons.
+        deep = isinstance(error, RecursionError)
+        raise (Rule.JSON_TOO_DEEP if deep else Rule.JSON_INVALID).refusal() from None
     if not isinstance(value, dict):
         raise Rule.JSON_NOT_OBJECT.refusal()
     if _deeper_than(value, MAX_DEPTH):
