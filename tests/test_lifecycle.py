@@ -11,7 +11,7 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 from typing_extensions import override
 
-from sso_box_api import accounts
+from sso_box_api import accounts, vending
 from sso_box_api.accounts import Candidate, Person
 from sso_box_api.app import Parts, open_parts
 from sso_box_api.settings import Settings
@@ -289,3 +289,30 @@ async def test_a_token_whose_row_cannot_be_written_is_killed(
         if value not in known and token.is_downscoped
     ]
     assert [token.revoked for token in minted] == [True]
+
+
+async def test_a_row_whose_commit_got_no_answer_is_found_when_it_is_listed_again(
+    api: Api, parts: Parts
+) -> None:
+    """The commit of a live row may have happened; its token must be revoked then."""
+    await api.exchange()
+    account = (await _candidate(parts)).account
+    key = vending.VendKey(account.identity_id, "demo-spa", "preview", ("x",), "")
+    listed = []
+    for state in ("live", "revoke_pending"):
+        async with parts.database.transaction() as session:
+            vend = await vending.insert(
+                session,
+                parts.keys,
+                key,
+                account_id=account.id,
+                provider="main",
+                token="1!the-same-token",
+                expires_at=time.time() + 3600,
+                state="live" if state == "live" else "revoke_pending",
+            )
+            listed.append(vend.id)
+    async with parts.database.transaction() as session:
+        pending = await vending.still_to_revoke(session, account.id)
+    assert listed[0] == listed[1]
+    assert [vend.id for vend in pending] == [listed[0]]
