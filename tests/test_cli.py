@@ -391,30 +391,13 @@ def _log_in(issuer: str, subject: str, **claims: Any) -> str:
     import asyncio
 
     from sso_box_api.app import open_parts
-    from sso_box_api.binding import Binder
-    from sso_box_api.exchange import Exchange, ExchangeRequest
+    from sso_box_api.exchange import ExchangeRequest
     from sso_box_api.identity import UnverifiedToken
     from sso_box_api.settings import load_settings
 
     async def log_in(token: str) -> str:
-        settings = load_settings()
-        async with open_parts(settings) as parts:
-            binder = Binder(
-                parts.database,
-                parts.box,
-                settings.claim,
-                realm=settings.realm,
-                box_app=parts.box_app,
-            )
-            exchange = Exchange(
-                verifier=parts.verifier,
-                profiles=parts.profiles,
-                database=parts.database,
-                binder=binder,
-                box=parts.box,
-                keys=parts.keys,
-                rules=settings.vending,
-            )
+        async with open_parts(load_settings()) as parts:
+            exchange = parts.exchange(parts.binder())
             request = ExchangeRequest(UnverifiedToken(token))
             return (await exchange.exchange(request)).access_token
 

@@ -49,6 +49,27 @@ class Parts:
     def box_app(self) -> tuple[str, str]:
         return self.credentials.client_id, self.credentials.enterprise_id
 
+    def binder(self) -> Binder:
+        """Make the binder of this process; its flights have to be waited for."""
+        return Binder(
+            self.database,
+            self.box,
+            self.settings.claim,
+            realm=self.settings.realm,
+            box_app=self.box_app,
+        )
+
+    def exchange(self, binder: Binder) -> Exchange:
+        return Exchange(
+            verifier=self.verifier,
+            profiles=self.profiles,
+            database=self.database,
+            binder=binder,
+            box=self.box,
+            keys=self.keys,
+            rules=self.settings.vending,
+        )
+
     def lifecycle(self) -> Lifecycle:
         return Lifecycle(
             self.database,
@@ -143,13 +164,7 @@ def create_app(
         async with open_parts(settings, mounts=mounts, clock=clock) as parts:
             await parts.require_consistent_rows()
             parts.verifier.start()
-            binder = Binder(
-                parts.database,
-                parts.box,
-                settings.claim,
-                realm=settings.realm,
-                box_app=parts.box_app,
-            )
+            binder = parts.binder()
             try:
                 yield _state(parts, binder)
             finally:
@@ -192,15 +207,7 @@ def _state(parts: Parts, binder: Binder) -> State:
     settings = parts.settings
     return State(
         settings=settings,
-        exchange=Exchange(
-            verifier=parts.verifier,
-            profiles=parts.profiles,
-            database=parts.database,
-            binder=binder,
-            box=parts.box,
-            keys=parts.keys,
-            rules=settings.vending,
-        ),
+        exchange=parts.exchange(binder),
         verifier=parts.verifier,
         profiles=parts.profiles,
         database=parts.database,
