@@ -60,7 +60,7 @@ def _database_url(postgres_url: str) -> str:
 async def database_url(_database_url: str) -> str:
     """A migrated, empty database; emptying it is much quicker than a new clone."""
     connection = await asyncpg.connect(_database_url)
-    await connection.execute("TRUNCATE vend, identity, box_orphan, account")
+    await connection.execute("TRUNCATE account CASCADE")
     await connection.close()
     return _database_url
 

@@ -378,7 +378,7 @@ def test_db_upgrade_needs_no_other_secret(
     for name in environment:
         if name != "SSO_BOX_DATABASE_URL":
             monkeypatch.delenv(name)
-    assert "0001" in run("db", "upgrade").output
+    assert "0002" in run("db", "upgrade").output
     assert run("db", "check").exit_code == 0
 
 

@@ -211,16 +211,9 @@ _HASTY = {"lease_s": 1.0, "post_timeout_s": 0.8, "caller_wait_s": 0.05}
 
 
 _LONG_AGO = 1_000_000_000
-_FRESH_LOGINS = {
-    "providers": [
-        {
-            "id": "main",
-            "issuer": ISSUER,
-            "client_ids": ["demo-spa"],
-            "max_auth_age_s": 60,
-        }
-    ]
-}
+_MAIN = {"id": "main", "issuer": ISSUER, "client_ids": ["demo-spa"]}
+_FRESH_LOGINS = {"providers": [_MAIN | {"max_auth_age_s": 60}]}
+_OWN_LOGINS = {"providers": [_MAIN | {"require_nonce_proof": True}]}
 
 CASES = {
     "token_missing": Case(401, _no_token, None),
@@ -231,6 +224,9 @@ CASES = {
     "token_audience": Case(401, _token(aud="another-client"), _INVALID),
     "token_policy": Case(401, _token(header={"typ": "at+jwt"}), _INVALID),
     "signed_out": Case(401, _account_is("not_before = now()"), _INVALID),
+    "nonce_proof_failed": Case(
+        401, _token(nonce="of-another-page"), _INVALID, settings=_OWN_LOGINS
+    ),
     "step_up_required": Case(
         401, _token(auth_time=_LONG_AGO), _INVALID, settings=_FRESH_LOGINS
     ),

@@ -14,8 +14,11 @@ from typing_extensions import override
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import Candidate, Person
 from sso_box_api.app import Parts, open_parts
+from sso_box_api.identity.nonce import nonce_for
 from sso_box_api.settings import Settings
 from tests.support.api import BOX_URL, Api, Control
+
+VERIFIER = "a-secret-of-the-page-" + "x" * 22
 
 
 @pytest.fixture
@@ -55,6 +58,23 @@ async def test_lock_refuses_at_once_and_kills_what_was_handed_out(
     headers = {"Authorization": f"Bearer {api.id_token()}"}
     me = (await api.http.get("/v1/me", headers=headers)).json()
     assert me["box"]["state"] == "locked"
+
+
+async def test_lock_ends_the_nonce_session_of_that_person_alone(
+    api: Api, parts: Parts
+) -> None:
+    """Let in again, a page has to prove anew that the login was its own."""
+    for subject in ("ada", "grace"):
+        token = api.id_token(subject, nonce=nonce_for(VERIFIER))
+        assert (await api.exchange(token, nonce_verifier=VERIFIER)).is_success
+    candidate = await _candidate(parts)
+    await parts.lifecycle().lock(candidate, "")
+    await parts.lifecycle().unlock(candidate)
+    answers = [
+        await api.exchange(api.id_token(subject), nonce_verifier=VERIFIER)
+        for subject in ("ada", "grace")
+    ]
+    assert [answer.status_code for answer in answers] == [401, 200]
 
 
 async def test_lock_of_one_person_leaves_others_alone(

@@ -12,6 +12,7 @@
     │   ├── WrongAudience             token_audience
     │   ├── TokenPolicy               token_policy
     │   ├── StepUpRequired            step_up_required (RFC 9470)
+    │   ├── NonceProofFailed          nonce_proof_failed
     │   └── SignedOut                 signed_out (RFC 9470: log in again)
     ├── RequestError                what was sent is at fault
     │   ├── InvalidForm               400 invalid_form (the OAuth door only)
@@ -161,6 +162,14 @@ class StepUpRequired(CredentialError):
         super().__init__(reason)
         self.max_age_s = max_age_s
         self.acr_values = tuple(acr_values)
+
+
+class NonceProofFailed(CredentialError):
+    """Whoever sent the token did not show that the login was its own."""
+
+    code = "nonce_proof_failed"
+    title = "Not the page that logged in"
+    detail = "Log in with a nonce of your own and send its nonce_verifier."
 
 
 class SignedOut(CredentialError):

@@ -30,11 +30,17 @@ from sso_box_api.errors import (
     BoxRefused,
     BoxUserInactive,
     BoxUserMissing,
+    NonceProofFailed,
     ResourceNotAccessible,
     SsoBoxError,
     TokenPolicy,
 )
-from sso_box_api.identity import Identity, IdentityVerifier, UnverifiedToken
+from sso_box_api.identity import (
+    Identity,
+    IdentityVerifier,
+    NonceProof,
+    UnverifiedToken,
+)
 from sso_box_api.settings import VendingSettings
 from sso_box_api.vending import Grant, LedgerKeys, LiveVend, Profiles, VendKey
 
@@ -53,6 +59,7 @@ class ExchangeRequest:
     scopes: Sequence[str] | None = None
     resource: str | None = None
     client_id: str | None = None
+    nonce_verifier: str | None = field(default=None, repr=False)
     door: Literal["json", "oauth"] = "json"
     request_id: str = ""
     client_address: str = ""
@@ -109,9 +116,10 @@ class Exchange:
         try:
             identity = await self._verifier.verify(request.unverified_token)
             _fill_identity(event, identity)
+            proof = self._verifier.check_nonce(identity, request.nonce_verifier)
             grant = self._authorise(request, identity)
             _fill_grant(event, grant)
-            account = await self._account(event, identity)
+            account = await self._account(event, identity, proof)
             order = _Order(identity, account, grant)
             vend = await self._reuse(order)
             event.vend = "reused"
@@ -144,15 +152,23 @@ class Exchange:
             client_id=identity.client_id,
         )
 
-    async def _account(self, event: ExchangeEvent, identity: Identity) -> Account:
+    async def _account(
+        self, event: ExchangeEvent, identity: Identity, proof: NonceProof | None
+    ) -> Account:
         """Find the account with its Box user; a first login makes both."""
         async with self._database.transaction() as session:
             account = await accounts.find(session, identity.namespace, identity.subject)
-        if account is not None:
-            account.check_gate(signed_in_at(identity))
+            if account is not None:
+                account.check_gate(signed_in_at(identity))
+                await _settle(session, account, identity, proof)
+        if account is None and proof and not proof.shown:
+            raise NonceProofFailed("nonce_session_over")
         if account is None or account.box_user_id is None:
             event.first_login = True
             account = await self._binder.bind(_person(identity), signed_in_at(identity))
+            if proof:
+                async with self._database.transaction() as session:
+                    await accounts.record_proof(session, account, identity.client_id)
         event.account_id, event.box_user_id = str(account.id), account.box_user_id
         return account
 
@@ -281,6 +297,23 @@ class _Order:
             scopes=self.grant.scopes,
             resource=self.resource or "",
         )
+
+
+async def _settle(
+    session: AsyncSession,
+    account: Account,
+    identity: Identity,
+    proof: NonceProof | None,
+) -> None:
+    """Note the proof of this request, or require the one of an earlier request."""
+    if proof is None:
+        return
+    if proof.shown:
+        await accounts.record_proof(session, account, identity.client_id)
+    elif not await accounts.has_proved(
+        session, account, identity.client_id, within_s=proof.session_s
+    ):
+        raise NonceProofFailed("nonce_session_over")
 
 
 def signed_in_at(identity: Identity) -> int:

@@ -68,6 +68,7 @@ class Lifecycle:
         account_id = candidate.account.id
         async with self._database.transaction() as session:
             await accounts.lock(session, account_id, reason)
+            await accounts.drop_proofs(session, account_id)
             await vending.close_account(session, account_id)
             pending = await vending.still_to_revoke(session, account_id)
         return await self._finish(candidate, pending, wait_s)

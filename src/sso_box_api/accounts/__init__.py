@@ -13,6 +13,7 @@ from sso_box_api.accounts.claim import (
     resolve_orphan,
     take_claim,
 )
+from sso_box_api.accounts.proofs import drop_proofs, has_proved, record_proof
 from sso_box_api.accounts.store import (
     Account,
     Candidate,
@@ -35,14 +36,17 @@ __all__ = [
     "Person",
     "RefusedEarlier",
     "Won",
+    "drop_proofs",
     "ensure_row",
     "external_id",
     "find",
     "gate_for_vend",
+    "has_proved",
     "lock",
     "mark_create_sent",
     "mismatches",
     "record",
+    "record_proof",
     "release",
     "renew",
     "report_orphan",

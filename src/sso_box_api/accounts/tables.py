@@ -83,6 +83,18 @@ class IdentityRow(SQLModel, table=True):
     __table_args__ = (UniqueConstraint("namespace", "subject"),)
 
 
+class NonceProofRow(SQLModel, table=True):
+    """When an identity's page last proved that the login was its own."""
+
+    __tablename__ = "nonce_proof"
+
+    identity_id: UUID = Field(foreign_key="identity.id", primary_key=True)
+    client_id: str = Field(primary_key=True)
+    proved_at: datetime | None = Field(
+        default=None, sa_type=_TIME, sa_column_kwargs=_NOW
+    )
+
+
 class BoxOrphanRow(SQLModel, table=True):
     """A Box user made for an identity and bound to nobody, until it is dealt with."""
 

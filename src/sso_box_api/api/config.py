@@ -17,6 +17,7 @@ class PublicProvider(BaseModel):
     client_id: str = Field(description="The first of the configured client ids")
     client_ids: list[str]
     scopes: list[str]
+    nonce_proof: bool = Field(description="Whether an exchange needs nonce_verifier")
 
 
 class PublicProfile(BaseModel):
@@ -51,6 +52,7 @@ async def config(settings: SettingsDep, profiles: ProfilesDep) -> ConfigResponse
                 client_id=provider.client_ids[0],
                 client_ids=list(provider.client_ids),
                 scopes=list(provider.login_scopes),
+                nonce_proof=provider.require_nonce_proof,
             )
             for provider in settings.providers
         ],

@@ -3,6 +3,7 @@
 A thin translator: parameters in, the one exchange, the standard's names out.
 """
 
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,7 +17,7 @@ from sso_box_api.api.state import BadTokensDep, ExchangeDep
 from sso_box_api.api.token import client_address
 from sso_box_api.errors import InvalidForm, UnsupportedMediaType
 from sso_box_api.exchange import ExchangeRequest
-from sso_box_api.identity import UnverifiedToken
+from sso_box_api.identity import NONCE_VERIFIER, UnverifiedToken
 
 router = APIRouter()
 
@@ -34,6 +35,7 @@ _PARAMETERS = {
     "scope",
     "client_id",
     "profile",
+    "nonce_verifier",
 }
 _MOST_PARAMETERS = 32
 
@@ -87,6 +89,10 @@ _FORM: dict[str, Any] = {
                         },
                         "client_id": {"type": "string"},
                         "profile": {"type": "string"},
+                        "nonce_verifier": {
+                            "type": "string",
+                            "pattern": NONCE_VERIFIER,
+                        },
                     },
                 }
             }
@@ -116,6 +122,7 @@ async def oauth_token(
                 profile=form.get("profile"),
                 scopes=form["scope"].split(" ") if "scope" in form else None,
                 resource=form.get("resource"),
+                nonce_verifier=form.get("nonce_verifier"),
                 client_id=form["client_id"],
                 door="oauth",
                 request_id=request_id_of(request),
@@ -164,13 +171,20 @@ def _check(form: dict[str, str]) -> None:
     for name in ("subject_token", "subject_token_type", "client_id"):
         if name not in form:
             raise InvalidForm(f"{name}_missing")
+    if form.keys() & {"actor_token", "actor_token_type"}:
+        raise InvalidForm("actor_token")
+    if form.keys() - _PARAMETERS:
+        raise InvalidForm("unknown_parameter")
+    _check_values(form)
+
+
+def _check_values(form: dict[str, str]) -> None:
     if form["subject_token_type"] not in {f"{_TYPE}id_token", f"{_TYPE}jwt"}:
         raise InvalidForm("subject_token_type")
     if form.get("requested_token_type", _ACCESS_TOKEN) != _ACCESS_TOKEN:
         raise InvalidForm("requested_token_type")
     if form.get("audience", "box") not in _AUDIENCES:
         raise InvalidForm("audience", "invalid_target")
-    if form.keys() & {"actor_token", "actor_token_type"}:
-        raise InvalidForm("actor_token")
-    if form.keys() - _PARAMETERS:
-        raise InvalidForm("unknown_parameter")
+    verifier = form.get("nonce_verifier")
+    if verifier is not None and not re.fullmatch(NONCE_VERIFIER, verifier):
+        raise InvalidForm("nonce_verifier")

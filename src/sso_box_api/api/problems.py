@@ -36,7 +36,7 @@ _PLAIN = {
 }
 _HTTP_STATUSES = {408, 413, 415, 429}
 # Field names that may be repeated in a validation error, because they are ours.
-_FIELDS = {"body", "id_token", "profile", "scope", "resource"}
+_FIELDS = {"body", "id_token", "profile", "scope", "resource", "nonce_verifier"}
 
 
 def install(app: FastAPI) -> None:

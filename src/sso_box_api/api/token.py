@@ -11,10 +11,13 @@ from sso_box_api.api.problems import request_id_of
 from sso_box_api.api.responses import PROBLEMS
 from sso_box_api.api.state import BadTokensDep, ExchangeDep
 from sso_box_api.exchange import ExchangeRequest
+from sso_box_api.identity import NONCE_VERIFIER
 
 router = APIRouter()
 
 Ascii = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
+
+NonceVerifier = Annotated[str, StringConstraints(pattern=NONCE_VERIFIER)]
 
 
 class TokenRequest(BaseModel):
@@ -34,6 +37,9 @@ class TokenRequest(BaseModel):
     )
     resource: Ascii | None = Field(
         default=None, description="file:ID or folder:ID, to bind the token to it"
+    )
+    nonce_verifier: NonceVerifier | None = Field(
+        default=None, description="The secret whose hash was the login's nonce"
     )
 
 
@@ -72,6 +78,7 @@ async def exchange_token(
                 profile=asked.profile,
                 scopes=asked.scope,
                 resource=asked.resource,
+                nonce_verifier=asked.nonce_verifier,
                 request_id=request_id_of(request),
                 client_address=address,
             )

@@ -4,20 +4,23 @@ In the order of a request: ``verifier`` (the flow, read it first) → ``remember
 (seen a moment ago) → ``compact`` (bounds and strict parse) → ``issuers`` (closed
 registry) → ``remote_keys`` or ``inline_keys``, ``keyset``, ``jose_keys`` (the issuer's
 keys) → ``id_token``, ``policy`` (signature and claims; what this provider asks for
-besides). Keys are fetched by ``key_source``, ``documents``, ``connection``,
+besides) → ``nonce`` (whose login it was). Keys are fetched by ``key_source``, ``documents``, ``connection``,
 ``addresses``. ``rules`` names every refusal.
 """
 
 from sso_box_api.identity.compact import UnverifiedToken
 from sso_box_api.identity.connection import ProviderTransport
 from sso_box_api.identity.id_token import Identity
+from sso_box_api.identity.nonce import NONCE_VERIFIER, NonceProof
 from sso_box_api.identity.remote_keys import KeysState
 from sso_box_api.identity.verifier import IdentityVerifier, ProbeReport
 
 __all__ = [
+    "NONCE_VERIFIER",
     "Identity",
     "IdentityVerifier",
     "KeysState",
+    "NonceProof",
     "ProbeReport",
     "ProviderTransport",
     "UnverifiedToken",

@@ -35,19 +35,20 @@ class ParsedToken:
     unverified_token: UnverifiedToken
     unverified_header: dict[str, Any]
     unverified_claims: dict[str, Any]
-    payload: bytes
+    signing_input: bytes
+    signature: bytes
 
 
 def parse(unverified_token: UnverifiedToken) -> ParsedToken:
     """Take a compact JWS apart. Raises ``TokenMalformed``."""
     header, payload, signature = _segments(unverified_token)
-    _decode(signature)
-    payload_bytes = _decode(payload)
     return ParsedToken(
         unverified_token=unverified_token,
+        signature=_decode(signature),
         unverified_header=_json_object(_decode(header)),
-        unverified_claims=_json_object(payload_bytes),
-        payload=payload_bytes,
+        unverified_claims=_json_object(_decode(payload)),
+        # Exactly the text that was parsed: there is no second spelling of it.
+        signing_input=f"{header}.{payload}".encode(),
     )
 
 

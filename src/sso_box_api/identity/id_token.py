@@ -1,22 +1,18 @@
-"""The rules of an ID token, in the order in which they are applied.
+"""The claims of an ID token: every rule about them, in the order of application.
 
-With ``keyset`` and ``jose_keys`` the only user of the signature library, and for the
-signature alone: every rule about the header and the claims of all tokens stands here,
-those that a provider's settings add in ``policy``. Sources: OpenID Connect Core
-1.0 sections 2 and 3.1.3.7, RFC 7515 section 4.1, RFC 8725.
+On the way of a request after ``signature``. The rules of all tokens stand here, those
+that a provider's settings add in ``policy``. Sources: OpenID Connect Core 1.0 sections
+2 and 3.1.3.7, RFC 7519 sections 2 and 4.1, RFC 8725 section 3.12.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from jose import jws
+from typing import Any, Final
 
 from sso_box_api.identity.claim_text import display_name, email_hint
 from sso_box_api.identity.compact import ParsedToken
 from sso_box_api.identity.issuers import TrustedIssuer
-from sso_box_api.identity.keyset import SUPPORTED_ALGS, KeySet, VerificationKey, is_kid
 from sso_box_api.identity.policy import (
     check_login,
     check_required,
@@ -24,12 +20,10 @@ from sso_box_api.identity.policy import (
     subject_of,
 )
 from sso_box_api.identity.rules import Rule
+from sso_box_api.identity.signature import SigningHeader
 from sso_box_api.settings import ProviderSettings
 
 _MAX_NUMERIC_DATE = 2**53
-
-# Header members that change what is signed or how; none of them is understood here.
-_EXTENSIONS = frozenset({"crit", "b64", "zip", "enc"})
 
 # Claims by which a provider says which of its tokens this is, and the value that
 # means ID token: Keycloak, Cognito, PingAM.
@@ -54,41 +48,11 @@ class Identity:
     issued_at: int
     expires_at: int
     auth_time: int | None
+    nonce: str | None
     name: str | None
     email: str | None
     email_trusted: bool
     token_sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class SigningHeader:
-    """The part of the header that is used."""
-
-    alg: str
-    kid: str | None
-
-
-def read_header(unverified_header: Mapping[str, Any]) -> SigningHeader:
-    """Which algorithm and key the token asks for.
-
-    jwk, jku, x5u and x5c are not even looked at: a token cannot bring its own key.
-    """
-    alg = unverified_header.get("alg")
-    if not isinstance(alg, str) or alg not in SUPPORTED_ALGS:
-        raise Rule.ALG_NOT_ALLOWED.refusal()
-    if not _EXTENSIONS.isdisjoint(unverified_header):
-        raise Rule.HEADER_EXTENSION.refusal()
-    kid = unverified_header.get("kid")
-    if "kid" in unverified_header and not is_kid(kid):
-        raise Rule.KID_INVALID.refusal()
-    if not _is_jwt(unverified_header.get("typ", "JWT")):
-        raise Rule.TYP_NOT_ACCEPTED.refusal()
-    return SigningHeader(alg, kid)
-
-
-def _is_jwt(typ: object) -> bool:
-    """Media types compare without case; at+jwt, logout+jwt and the like are not it."""
-    return isinstance(typ, str) and typ.lower().removeprefix("application/") == "jwt"
 
 
 def check_before_keys(
@@ -98,8 +62,7 @@ def check_before_keys(
     now: float,
 ) -> None:
     """Refuse what no signature could save, so that it cannot cause a fetch."""
-    if header.alg not in provider.algs:
-        raise Rule.ALG_NOT_ALLOWED.refusal()
+    check_alg(provider, header)
     _our_audience(provider, _audiences(unverified_claims))
     expires_at = _numeric_date(
         unverified_claims, "exp", missing=Rule.EXP_MISSING, wrong=Rule.EXP_TYPE
@@ -107,55 +70,18 @@ def check_before_keys(
     _check_not_expired(provider, expires_at, now)
 
 
-def is_signed_by(
-    token: ParsedToken, header: SigningHeader, issuer: TrustedIssuer, keys: KeySet
-) -> bool:
-    """Whether one of the issuer's keys made the signature.
-
-    False means that the set cannot tell: it lacks the key the header names, or the
-    header names none and no candidate fits. Raises ``BadSignature`` where the named
-    key is there and did not sign this, or is not for this issuer.
-    """
-    published = keys.candidates(header.alg, header.kid)
-    candidates = [key for key in published if issuer.has_key(key.issuer)]
-    if header.kid is not None and published and not candidates:
-        raise Rule.KEY_OF_OTHER_ISSUER.refusal()
-    if any(_verifies(token, key) for key in candidates):
-        return True
-    if header.kid is not None and candidates:
-        raise Rule.SIGNATURE_INVALID.refusal()
-    return False
-
-
-def no_key_fits(header: SigningHeader) -> Rule:
-    """Why a token is refused that even a fresh set could not judge."""
-    return Rule.KID_UNKNOWN if header.kid is not None else Rule.SIGNATURE_INVALID
-
-
-def _verifies(token: ParsedToken, key: VerificationKey) -> bool:
-    try:
-        # One built key and its one algorithm: given less, the library picks them
-        # from the token or tries whatever it was handed.
-        payload = jws.verify(token.unverified_token, key.jose_key, algorithms=[key.alg])
-    except Exception:  # noqa: BLE001 - its errors have no common base, and none is a yes
-        return False
-    # The claims judged are those of our parser: they must be the signed bytes.
-    return payload == token.payload
+def check_alg(provider: ProviderSettings, header: SigningHeader) -> None:
+    if header.alg not in provider.algs:
+        raise Rule.ALG_NOT_ALLOWED.refusal()
 
 
 def identify(issuer: TrustedIssuer, token: ParsedToken, now: float) -> Identity:
     """Judge the claims of a token whose signature holds. Raises ``CredentialError``."""
     provider, claims = issuer.provider, token.unverified_claims
-    subject = subject_of(provider, claims)
+    for check in CLAIM_CHECKS.values():
+        check(issuer, claims, now)
     times = _times(claims)
-    audiences = _audiences(claims)
-    audience = _our_audience(provider, audiences)
-    client_id = _client(provider, claims, audiences) or audience
-    _check_times(provider, times, now)
-    _check_kind(claims)
-    check_tenant(issuer, claims)
-    check_required(provider, claims)
-    check_login(provider, claims, times.auth_time, now)
+    audience = _our_audience(provider, _audiences(claims))
     email, email_verified = email_hint(
         claims, provider.email_claim, provider.email_proof
     )
@@ -163,12 +89,13 @@ def identify(issuer: TrustedIssuer, token: ParsedToken, now: float) -> Identity:
         provider=provider.id,
         namespace=issuer.namespace,
         issuer=claims["iss"],
-        subject=subject,
-        client_id=client_id,
+        subject=subject_of(provider, claims),
+        client_id=claims.get("azp", audience),
         audience=audience,
         issued_at=int(times.issued_at),
         expires_at=int(times.expires_at),
         auth_time=int(times.auth_time) if times.auth_time else None,
+        nonce=claims.get("nonce"),
         name=display_name(claims),
         email=email,
         email_trusted=email_verified and provider.trust_email,
@@ -248,23 +175,21 @@ def _our_audience(provider: ProviderSettings, audiences: list[str]) -> str:
     raise Rule.AUD_MISMATCH.refusal()
 
 
-def _client(
-    provider: ProviderSettings, claims: Mapping[str, Any], audiences: list[str]
-) -> str | None:
-    """The party the token was issued to, where the token says so."""
+def _check_parties(provider: ProviderSettings, claims: Mapping[str, Any]) -> None:
+    """Nobody else is meant, and who the token was issued to is one of ours."""
+    audiences = _audiences(claims)
     trusted = {*provider.client_ids, *provider.trusted_extra_audiences}
     if not trusted.issuperset(audiences):
         raise Rule.AUD_UNTRUSTED_EXTRA.refusal()
     if "azp" not in claims:
         if len(audiences) > 1:
             raise Rule.AZP_MISSING.refusal()
-        return None
+        return
     authorized_party = claims["azp"]
     if not isinstance(authorized_party, str):
         raise Rule.AZP_TYPE.refusal()
     if authorized_party not in {*provider.client_ids, *provider.allowed_azp}:
         raise Rule.AZP_NOT_ALLOWED.refusal()
-    return authorized_party
 
 
 def _check_not_expired(
@@ -292,6 +217,11 @@ def _check_times(provider: ProviderSettings, times: _Times, now: float) -> None:
         raise Rule.LIFETIME_TOO_LONG.refusal()
 
 
+def _check_nonce_type(claims: Mapping[str, Any]) -> None:
+    if not isinstance(claims.get("nonce", ""), str):
+        raise Rule.NONCE_TYPE.refusal()
+
+
 def _check_kind(claims: Mapping[str, Any]) -> None:
     """Access, logout and event tokens are signed with the same keys as ID tokens."""
     if "events" in claims:
@@ -307,3 +237,29 @@ def _check_kind(claims: Mapping[str, Any]) -> None:
         claims
     ):
         raise Rule.ACCESS_TOKEN_CLAIMS.refusal()
+
+
+# What a check has to know: whose token it would be, its claims, and the time. None of
+# them believes that another one has passed.
+ClaimCheck = Callable[[TrustedIssuer, Mapping[str, Any], float], object]
+
+CLAIM_CHECKS: Final[Mapping[str, ClaimCheck]] = {
+    "subject": lambda issuer, claims, _: subject_of(issuer.provider, claims),
+    "times": lambda _, claims, __: _times(claims),
+    "nonce": lambda _, claims, __: _check_nonce_type(claims),
+    "audience": lambda issuer, claims, _: _our_audience(
+        issuer.provider, _audiences(claims)
+    ),
+    "parties": lambda issuer, claims, _: _check_parties(issuer.provider, claims),
+    "validity": lambda issuer, claims, now: _check_times(
+        issuer.provider, _times(claims), now
+    ),
+    "token kind": lambda _, claims, __: _check_kind(claims),
+    "tenant": lambda issuer, claims, _: check_tenant(issuer, claims),
+    "required claims": lambda issuer, claims, _: check_required(
+        issuer.provider, claims
+    ),
+    "login": lambda issuer, claims, now: check_login(
+        issuer.provider, claims, _times(claims).auth_time, now
+    ),
+}

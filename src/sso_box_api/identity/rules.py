@@ -9,6 +9,7 @@ from enum import Enum
 from sso_box_api.errors import (
     BadSignature,
     CredentialError,
+    NonceProofFailed,
     StepUpRequired,
     TokenExpired,
     TokenMalformed,
@@ -67,6 +68,7 @@ class Rule(Enum):
     IAT_TYPE = ("iat_type", TokenMalformed)
     NBF_TYPE = ("nbf_type", TokenMalformed)
     AUTH_TIME_TYPE = ("auth_time_type", TokenMalformed)
+    NONCE_TYPE = ("nonce_type", TokenMalformed)
     AUD_MISSING = ("aud_missing", WrongAudience)
     AUD_TYPE = ("aud_type", TokenMalformed)
     AUD_MISMATCH = ("aud_mismatch", WrongAudience)
@@ -89,6 +91,10 @@ class Rule(Enum):
     AUTH_TIME_MISSING = ("auth_time_missing", StepUpRequired)
     AUTH_TIME_TOO_OLD = ("auth_time_too_old", StepUpRequired)
     ACR_NOT_ALLOWED = ("acr_not_allowed", StepUpRequired)
+
+    # The proof of the page that logged in (OpenID Connect Core 1.0 section 15.5.2)
+    NONCE_VERIFIER_MISSING = ("nonce_verifier_missing", NonceProofFailed)
+    NONCE_MISMATCH = ("nonce_mismatch", NonceProofFailed)
 
     # Another kind of token under the same keys (RFC 8725 section 3.12)
     EVENTS_PRESENT = ("events_present", TokenPolicy)

@@ -11,20 +11,15 @@ import httpx
 from sso_box_api.errors import ConfigurationError
 from sso_box_api.identity.compact import UnverifiedToken, parse
 from sso_box_api.identity.documents import FetchProblem
-from sso_box_api.identity.id_token import (
-    Identity,
-    check_before_keys,
-    identify,
-    is_signed_by,
-    no_key_fits,
-    read_header,
-)
+from sso_box_api.identity.id_token import Identity, check_before_keys, identify
 from sso_box_api.identity.inline_keys import InlineKeys
 from sso_box_api.identity.issuers import IssuerRegistry
 from sso_box_api.identity.key_source import KeySource
 from sso_box_api.identity.keyset import KeySet, parse_keyset
+from sso_box_api.identity.nonce import NonceProof, check_nonce
 from sso_box_api.identity.remembered import RememberedTokens
 from sso_box_api.identity.remote_keys import KeysState, RemoteKeys
+from sso_box_api.identity.signature import is_signed_by, no_key_fits, read_header
 from sso_box_api.settings import ProviderSettings
 
 
@@ -91,6 +86,16 @@ class IdentityVerifier:
         ):
             return known.identity
         return await self._judge(unverified_token)
+
+    def check_nonce(
+        self, identity: Identity, nonce_verifier: str | None
+    ) -> NonceProof | None:
+        """Whether the sender shows that the login was its own; ``None`` if not asked.
+
+        Raises ``NonceProofFailed``.
+        """
+        provider = self._providers[identity.provider]
+        return check_nonce(provider, identity.nonce, nonce_verifier)
 
     async def _judge(self, unverified_token: UnverifiedToken) -> Identity:
         token = parse(unverified_token)

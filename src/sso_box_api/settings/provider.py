@@ -100,6 +100,8 @@ class ProviderSettings(Section):
     )
     max_auth_age_s: int | None = Field(default=None, ge=60)
     allowed_acr: tuple[AcrValue, ...] = ()
+    require_nonce_proof: bool = False
+    nonce_session_s: int = Field(default=43_200, ge=0)
     email_claim: PrintableAscii = "email"
     email_proof: Literal["email_verified", "xms_edov", "hosted_domain"] = Field(
         default="email_verified",

@@ -1,0 +1,173 @@
+"""The proof of the page, through both doors: whose login an ID token came from."""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from starlette.applications import Starlette
+
+from sso_box_api.identity.nonce import nonce_for
+from sso_box_api.settings import Settings
+from tests.support.api import ISSUER, Api
+
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+OTHERS = VERIFIER[::-1]
+NONCE = nonce_for(VERIFIER)
+SESSION_S = 600
+
+pytestmark = pytest.mark.parametrize("door", ["json", "oauth"])
+
+
+def _required(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "main",
+        "issuer": ISSUER,
+        "client_ids": ["demo-spa", "demo-mobile"],
+        "require_nonce_proof": True,
+        "nonce_session_s": SESSION_S,
+    } | changes
+
+
+@pytest.fixture
+async def strict(
+    settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
+) -> AsyncIterator[Api]:
+    """The service where the provider's people have to bring the proof."""
+    values = settings_values | {"providers": [_required()]}
+    settings = Settings.model_validate(values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        yield api
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def _code(api: Api, token: str, door: str, **body: Any) -> str:
+    """What came of an exchange: ``granted``, or the code of the refusal."""
+    answer = await api.exchange(token, door=door, **body)
+    if answer.is_success:
+        return "granted"
+    return str(answer.json()["code" if door == "json" else "reason"])
+
+
+async def test_only_the_page_that_knows_the_verifier_gets_a_token(
+    strict: Api, door: str
+) -> None:
+    token = strict.id_token(nonce=NONCE)
+    assert await _code(strict, token, door) == "nonce_proof_failed"
+    assert (
+        await _code(strict, token, door, nonce_verifier=OTHERS) == "nonce_proof_failed"
+    )
+    assert await _code(strict, token, door, nonce_verifier=VERIFIER) == "granted"
+    # The proof is asked for at each exchange, also of a token that is remembered.
+    assert await _code(strict, token, door) == "nonce_proof_failed"
+
+
+async def test_the_verifier_is_not_its_own_nonce(strict: Api, door: str) -> None:
+    """A page that sends its secret through the provider has none."""
+    token = strict.id_token(nonce=VERIFIER)
+    assert (
+        await _code(strict, token, door, nonce_verifier=VERIFIER)
+        == "nonce_proof_failed"
+    )
+
+
+async def test_a_refreshed_token_passes_after_the_proof_and_not_before(
+    strict: Api, door: str
+) -> None:
+    refreshed = strict.id_token()
+    assert await _code(strict, refreshed, door) == "nonce_proof_failed"
+    first = strict.id_token(nonce=NONCE)
+    assert await _code(strict, first, door, nonce_verifier=VERIFIER) == "granted"
+    assert await _code(strict, refreshed, door) == "granted"
+    assert await _code(strict, refreshed, door, nonce_verifier=VERIFIER) == "granted"
+
+
+async def test_the_proof_holds_for_one_person_and_one_client(
+    strict: Api, door: str
+) -> None:
+    first = strict.id_token(nonce=NONCE)
+    assert await _code(strict, first, door, nonce_verifier=VERIFIER) == "granted"
+    person, client = strict.id_token("grace"), strict.id_token(aud="demo-mobile")
+    other_client = {"client_id": "demo-mobile"} if door == "oauth" else {}
+    assert await _code(strict, person, door) == "nonce_proof_failed"
+    assert await _code(strict, client, door, **other_client) == "nonce_proof_failed"
+
+
+@pytest.mark.parametrize(
+    ("proved_s_ago", "signed_out_s_ago"),
+    [(SESSION_S, None), (101, 100)],
+    ids=["the session is over", "signed out since"],
+)
+async def test_a_proof_does_not_outlive_its_session(
+    strict: Api,
+    database: asyncpg.Connection,
+    door: str,
+    proved_s_ago: int,
+    signed_out_s_ago: int | None,
+) -> None:
+    first, refreshed = strict.id_token(nonce=NONCE), strict.id_token()
+    assert await _code(strict, first, door, nonce_verifier=VERIFIER) == "granted"
+    assert await _code(strict, refreshed, door) == "granted"
+    await database.execute(
+        "UPDATE nonce_proof SET proved_at = now() - make_interval(secs => $1)",
+        proved_s_ago,
+    )
+    if signed_out_s_ago:
+        await database.execute(
+            "UPDATE account SET not_before = now() - make_interval(secs => $1)",
+            signed_out_s_ago,
+        )
+    assert await _code(strict, refreshed, door) == "nonce_proof_failed"
+    # The page itself goes on with what it knows, and its session begins anew.
+    assert await _code(strict, first, door, nonce_verifier=VERIFIER) == "granted"
+    assert await _code(strict, refreshed, door) == "granted"
+
+
+async def test_a_proof_that_is_sent_is_checked_where_none_is_required(
+    api: Api, door: str
+) -> None:
+    token = api.id_token(nonce=NONCE)
+    assert await _code(api, token, door, nonce_verifier=OTHERS) == "nonce_proof_failed"
+    assert await _code(api, token, door, nonce_verifier=VERIFIER) == "granted"
+    assert await _code(api, token, door) == "granted"
+
+
+@pytest.mark.parametrize("verifier", ["short", "é" * 43, "a" * 129, "a" * 42 + "\n"])
+async def test_a_verifier_of_another_form_is_refused_and_not_repeated(
+    api: Api, door: str, verifier: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    answer = await api.exchange(door=door, nonce_verifier=verifier)
+    body = answer.json()
+    if door == "json":
+        assert (answer.status_code, body["code"]) == (422, "invalid_body")
+        assert [error["loc"] for error in body["errors"]] == [
+            ["body", "nonce_verifier"]
+        ]
+    else:
+        assert (answer.status_code, body["reason"]) == (400, "invalid_form")
+    assert verifier not in answer.text
+    assert verifier not in caplog.text
+
+
+async def test_the_verifier_reaches_no_log_and_no_answer(
+    strict: Api,
+    door: str,
+    caplog: pytest.LogCaptureFixture,
+    database: asyncpg.Connection,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = strict.id_token(nonce=NONCE)
+    for verifier in (VERIFIER, OTHERS):
+        answer = await strict.exchange(token, door=door, nonce_verifier=verifier)
+        assert verifier not in answer.text
+        assert verifier not in caplog.text
+    [row] = await database.fetch("SELECT * FROM nonce_proof")
+    assert VERIFIER not in str(row)
