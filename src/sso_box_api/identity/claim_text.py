@@ -23,13 +23,9 @@ _ZERO_WIDTH_JOINER = "\u200d"
 
 def display_name(claims: Mapping[str, Any]) -> str | None:
     """``name``, else given and family name, else ``preferred_username``; cleaned."""
-    parts = (_clean(claims.get(claim)) for claim in ("given_name", "family_name"))
-    candidates = (
-        _clean(claims.get("name")),
-        " ".join(part for part in parts if part),
-        _clean(claims.get("preferred_username")),
-    )
-    for candidate in candidates:
+    for names in (("name",), ("given_name", "family_name"), ("preferred_username",)):
+        parts = (_clean(claims.get(claim)) for claim in names)
+        candidate = " ".join(part for part in parts if part)
         # Also refuses what shows as nothing, such as a lone zero-width space.
         if any(char.isprintable() for char in candidate):
             return cut_by_grapheme(candidate, MAX_NAME_CHARS).rstrip()
@@ -74,6 +70,8 @@ def _is_vouched_for(claims: Mapping[str, Any], email: str, proof: str) -> bool:
 def _clean(value: object) -> str:
     if not isinstance(value, str):
         return ""
+    if value.isascii() and value.isprintable():
+        return value[:_MAX_RAW_CHARS].strip()
     kept = "".join(
         char
         for char in value[:_MAX_RAW_CHARS]

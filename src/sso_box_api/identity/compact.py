@@ -95,13 +95,7 @@ def decode_base64url(text: str) -> bytes:
 
 def _json_object(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_unique_members,
-            parse_constant=_no_constant,
-            parse_int=_bounded_int,
-            parse_float=_finite_float,
-        )
+        value = _DECODER.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         # How deep a parse may go before it gives up differs between Pythons.
         deep = isinstance(error, RecursionError)
@@ -135,6 +129,14 @@ def _finite_float(digits: str) -> float:
     if len(digits) > MAX_NUMBER_CHARS or not math.isfinite(number):
         raise Rule.JSON_NUMBER.refusal()
     return number
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique_members,
+    parse_constant=_no_constant,
+    parse_int=_bounded_int,
+    parse_float=_finite_float,
+)
 
 
 def _deeper_than(value: object, limit: int) -> bool:

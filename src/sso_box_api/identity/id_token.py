@@ -8,7 +8,7 @@ that a provider's settings add in ``policy``. Sources: OpenID Connect Core 1.0 s
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sso_box_api.identity.claim_text import display_name, email_hint
 from sso_box_api.identity.compact import ParsedToken
@@ -103,8 +103,7 @@ def identify(issuer: TrustedIssuer, token: ParsedToken, now: float) -> Identity:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Times:
+class _Times(NamedTuple):
     issued_at: float
     expires_at: float
     not_before: float | None
@@ -260,6 +259,6 @@ CLAIM_CHECKS: Final[Mapping[str, ClaimCheck]] = {
         issuer.provider, claims
     ),
     "login": lambda issuer, claims, now: check_login(
-        issuer.provider, claims, _times(claims).auth_time, now
+        issuer.provider, claims, _auth_time(claims), now
     ),
 }
