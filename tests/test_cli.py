@@ -76,8 +76,8 @@ def _nothing_is_served_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uvicorn.run", refuse)
 
 
-def run(*args: str) -> Result:
-    return CliRunner().invoke(main, args, catch_exceptions=False)
+def run(*args: str, stdin: str = "") -> Result:
+    return CliRunner().invoke(main, args, input=stdin, catch_exceptions=False)
 
 
 @contextmanager
@@ -401,11 +401,15 @@ def _log_in(issuer: str, subject: str, **claims: Any) -> str:
             request = ExchangeRequest(UnverifiedToken(token))
             return (await exchange.exchange(request)).access_token
 
-    mint = httpx.post(
-        f"{issuer}/_idp/mint",
-        json={"claims": {"sub": subject, "aud": "demo-spa", **claims}},
-    )
-    return asyncio.run(log_in(mint.json()["id_token"]))
+    return asyncio.run(log_in(_id_token(issuer, subject, **claims)))
+
+
+def _id_token(issuer: str, subject: str, **claims: Any) -> str:
+    claims = {"sub": subject, "aud": "demo-spa", **claims}
+    token: str = httpx.post(f"{issuer}/_idp/mint", json={"claims": claims}).json()[
+        "id_token"
+    ]
+    return token
 
 
 def test_account_commands_take_one_selector(
@@ -554,7 +558,8 @@ def test_doctor_finds_everything_in_order(environment: dict[str, str]) -> None:
     del environment
     result = run("doctor")
     assert result.exit_code == 0, result.output
-    for check in ("settings", "database", "provider main", "box"):
+    provider = [f"provider main: {one}" for one in ("discovery", "keys", "clock")]
+    for check in ("settings", "database", *provider, "box"):
         assert f"ok   {check}" in result.output
 
 
@@ -572,7 +577,8 @@ def test_doctor_names_what_is_wrong(
     assert result.exit_code == 1
     findings = {f["check"]: f for f in json.loads(result.output)["findings"]}
     assert "authorize" in findings["box"]["problem"].lower()
-    assert findings["provider main"]["problem"]
+    assert "status 503" in findings["provider main: discovery"]["problem"]
+    assert "provider main: keys" not in findings
     idp[1].offset_s = 3600
     result = run("doctor")
     idp[1].offset_s = 0
@@ -582,6 +588,42 @@ def test_doctor_names_what_is_wrong(
     monkeypatch.delenv("SSO_BOX_SECRET_KEYS")
     result = run("doctor")
     assert "FAIL settings: SSO_BOX_SECRET_KEYS" in result.output
+
+
+def test_explain_says_what_would_come_of_a_token(
+    environment: dict[str, str], idp: tuple[str, Any]
+) -> None:
+    del environment
+    token = _id_token(idp[0], "ada")
+    offline = run("explain", stdin=f"{token}\n")
+    assert offline.exit_code == 1
+    assert offline.stdout.splitlines()[-1] == "undecided"
+    online = run("explain", "--online", "--scope", "base_explorer", stdin=token)
+    assert online.exit_code == 0, online.output
+    assert "ok   profile: explorer: base_explorer\n" in online.stdout
+    assert online.stdout.splitlines()[-1] == "granted"
+    for segment in token.split("."):
+        assert segment not in offline.output + online.output
+
+
+def test_explain_exits_with_1_and_the_code_where_it_is_refused(
+    environment: dict[str, str], idp: tuple[str, Any]
+) -> None:
+    del environment
+    token = _id_token(idp[0], "ada", aud="another")
+    result = run("explain", "--online", "--json", stdin=token)
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    known = (report["verdict"], report["code"], report["provider"])
+    assert known == ("refused", "token_audience", "main")
+    checks = {check["name"]: check for check in report["checks"]}
+    assert checks["audience"]["outcome"] == "failed"
+    assert checks["signature"]["outcome"] == "passed"
+    result = run("explain", stdin="x" * 100_000)
+    assert result.stdout == (
+        "FAIL form: token_too_long; 32768 characters\nrefused token_malformed\n"
+    )
+    assert run("explain", stdin="  \n").exit_code == 2
 
 
 def test_rows_of_another_configuration_refuse_the_start(

@@ -25,6 +25,7 @@ from sso_box_api.box import Box, BoxCredentials, load_credentials, open_transpor
 from sso_box_api.db import Database
 from sso_box_api.errors import ConfigurationError
 from sso_box_api.exchange import Exchange
+from sso_box_api.explain import Explainer
 from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.lifecycle import Lifecycle
 from sso_box_api.settings import Settings, load_settings
@@ -77,6 +78,16 @@ class Parts:
             self.keys,
             realm=self.settings.realm,
             box_app=self.box_app,
+        )
+
+    def explainer(self) -> Explainer:
+        return Explainer(
+            verifier=self.verifier,
+            profiles=self.profiles,
+            database=self.database,
+            keys=self.keys,
+            realm=self.settings.realm,
+            renew_below_s=self.settings.vending.renew_below_s,
         )
 
     async def require_consistent_rows(self) -> None:

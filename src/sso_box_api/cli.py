@@ -1,4 +1,4 @@
-"""The command line: serve, database, doctor, keys, accounts.
+"""The command line: serve, database, doctor, explain, keys, accounts.
 
 Exit codes: 0 done, 1 a check failed or something is not reachable, 2 wrong usage or
 configuration, 3 tokens are left that Box has not killed yet.
@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from functools import wraps
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
@@ -20,6 +21,8 @@ from sso_box_api.accounts import Candidate, Person
 from sso_box_api.app import Parts, open_parts
 from sso_box_api.audit import configure_logging
 from sso_box_api.errors import ConfigurationError, DatabaseUnavailable, SsoBoxError
+from sso_box_api.explain import Question
+from sso_box_api.identity import MAX_TOKEN_CHARS, Explanation, UnverifiedToken
 from sso_box_api.lifecycle import LockReport
 from sso_box_api.settings import (
     DatabaseSettings,
@@ -174,6 +177,63 @@ def _examine() -> list[doctor.Finding]:
         return [doctor.Finding("settings", note="complete"), *asyncio.run(run())]
     except ConfigurationError as error:
         return [doctor.Finding("settings", problem) for problem in error.problems]
+
+
+@main.command("explain")
+@click.option("--profile", help="The profile that the page asks for.")
+@click.option("--scope", "scopes", multiple=True, help="May be given several times.")
+@click.option("--resource", help="file:ID or folder:ID.")
+@click.option(
+    "--online", is_flag=True, help="Ask the provider for its keys, and the database."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_explained
+def explain_command(
+    *,
+    profile: str | None,
+    scopes: tuple[str, ...],
+    resource: str | None,
+    online: bool,
+    as_json: bool,
+) -> None:
+    """Say what would come of the ID token on standard input, check by check.
+
+    Changes nothing, and contacts nobody without --online. What it prints holds no part
+    of the token. Exit 0 only if everything was checked and the exchange would be
+    granted.
+    """
+    token = _token_from_stdin()
+    question = Question(token, profile, scopes or None, resource)
+
+    async def run() -> Explanation:
+        async with open_parts(load_settings()) as parts:
+            if online:
+                await parts.database.require_current_schema()
+            return await parts.explainer().explain(question, online=online)
+
+    found = asyncio.run(run())
+    if as_json:
+        checks = [asdict(check) for check in found.checks]
+        provider = found.provider.id if found.provider else None
+        known = {"verdict": found.verdict, "code": found.code, "provider": provider}
+        print(json.dumps({**known, "checks": checks}))
+    else:
+        for check in found.checks:
+            print(f"{_MARKS[check.outcome]} {check.name}: {check.text}".rstrip(": "))
+        print(" ".join(filter(None, [found.verdict, found.code])))
+    sys.exit(0 if found.verdict == "granted" else _FAILED)
+
+
+_MARKS = {"passed": "ok  ", "failed": "FAIL", "unknown": "?   "}
+
+
+def _token_from_stdin() -> UnverifiedToken:
+    if sys.stdin.isatty():
+        print("Paste the ID token, then press Enter and Ctrl-D.", file=sys.stderr)
+    text = sys.stdin.buffer.read(2 * MAX_TOKEN_CHARS).decode("utf-8", "replace").strip()
+    if not text:
+        raise click.UsageError("the ID token is expected on standard input")
+    return UnverifiedToken(text)
 
 
 @main.group("account")

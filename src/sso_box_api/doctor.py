@@ -39,8 +39,8 @@ async def examine(
     """Run every check, each to its end whatever the others found."""
     yield await _whatever_happens("database", _database(database, consistent_rows))
     for provider_id in provider_ids:
-        check = f"provider {provider_id}"
-        yield await _whatever_happens(check, _provider(verifier, provider_id))
+        async for finding in _provider(verifier, provider_id):
+            yield finding
     yield await _whatever_happens("box", _box(box))
 
 
@@ -48,8 +48,12 @@ async def _whatever_happens(check: str, finding: Awaitable[Finding]) -> Finding:
     try:
         return await finding
     except Exception as error:  # noqa: BLE001 - the other checks are still of use
-        # By its type alone: its text may quote a setting.
-        return Finding(check, f"the check itself failed: {type(error).__name__}")
+        return Finding(check, _failed(error))
+
+
+def _failed(error: Exception) -> str:
+    """By its type alone: its text may quote a setting."""
+    return f"the check itself failed: {type(error).__name__}"
 
 
 async def _database(database: Database, consistent_rows: Awaitable[None]) -> Finding:
@@ -66,19 +70,17 @@ async def _database(database: Database, consistent_rows: Awaitable[None]) -> Fin
     return Finding("database", note=f"at migration {await database.schema_revision()}")
 
 
-async def _provider(verifier: IdentityVerifier, provider_id: str) -> Finding:
+async def _provider(
+    verifier: IdentityVerifier, provider_id: str
+) -> AsyncIterator[Finding]:
     check = f"provider {provider_id}"
-    report = await verifier.probe(provider_id)
-    if not report.ok:
-        return Finding(check, report.problem)
-    note = f"{report.keys} usable key{'' if report.keys == 1 else 's'}"
-    skew = report.clock_skew_s
-    if skew is not None and abs(skew) > _SKEW_WORTH_SAYING_S:
-        problem = (
-            f"its clock is {skew:+.0f} s from ours; synchronise this machine's clock"
-        )
-        return Finding(check, problem, note)
-    return Finding(check, note=note)
+    try:
+        report = await verifier.probe(provider_id)
+    except Exception as error:  # noqa: BLE001 - as above
+        yield Finding(check, _failed(error))
+        return
+    for one in report.probed:
+        yield Finding(f"{check}: {one.what}", one.problem, one.note)
 
 
 async def _box(box: Box) -> Finding:

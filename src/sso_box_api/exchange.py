@@ -159,13 +159,13 @@ class Exchange:
         async with self._database.transaction() as session:
             account = await accounts.find(session, identity.namespace, identity.subject)
             if account is not None:
-                account.check_gate(signed_in_at(identity))
+                account.check_gate(identity.signed_in_at)
                 await _settle(session, account, identity, proof)
         if account is None and proof and not proof.shown:
             raise NonceProofFailed("nonce_session_over")
         if account is None or account.box_user_id is None:
             event.first_login = True
-            account = await self._binder.bind(_person(identity), signed_in_at(identity))
+            account = await self._binder.bind(_person(identity), identity.signed_in_at)
             if proof:
                 async with self._database.transaction() as session:
                     await accounts.record_proof(session, account, identity.client_id)
@@ -188,7 +188,7 @@ class Exchange:
             self._check_answer(order.grant, token)
             async with self._database.transaction() as session:
                 await accounts.gate_for_vend(
-                    session, order.account, signed_in_at(order.identity)
+                    session, order.account, order.identity.signed_in_at
                 )
                 return await self._insert(session, order, token, "live")
         except Exception:
@@ -290,13 +290,8 @@ class _Order:
 
     @property
     def vend_key(self) -> VendKey:
-        return VendKey(
-            identity_id=self.account.identity_id,
-            client_id=self.identity.client_id,
-            profile=self.grant.profile,
-            scopes=self.grant.scopes,
-            resource=self.resource or "",
-        )
+        identity_id, client_id = self.account.identity_id, self.identity.client_id
+        return VendKey.of(identity_id, client_id, self.grant)
 
 
 async def _settle(
@@ -314,11 +309,6 @@ async def _settle(
         session, account, identity.client_id, within_s=proof.session_s
     ):
         raise NonceProofFailed("nonce_session_over")
-
-
-def signed_in_at(identity: Identity) -> int:
-    """Return when the person logged in, in epoch seconds, as far as the token tells."""
-    return identity.issued_at if identity.auth_time is None else identity.auth_time
 
 
 def _sha256(unverified_token: UnverifiedToken) -> str:

@@ -16,7 +16,7 @@ import respx
 from typing_extensions import override
 
 from sso_box_api.errors import KeysUnavailable
-from sso_box_api.identity import IdentityVerifier, ProbeReport, UnverifiedToken
+from sso_box_api.identity import IdentityVerifier, UnverifiedToken
 from sso_box_api.identity.documents import MAX_DOCUMENT_BYTES
 from sso_box_api.settings import ProviderSettings
 from tests.support.oidc import Clock, provider_values
@@ -191,11 +191,11 @@ async def test_no_answer_of_the_issuer_does_more_than_make_its_keys_unavailable(
     assert (refusal.value.reason, refusal.value.retry_after) == ("keys_fetch_failed", 1)
     assert line in caplog.text
     report = await verifier.probe("main")
-    assert (report.ok, report.keys, report.clock_skew_s) == (False, 0, None)
-    assert report.problem is not None
-    assert line in report.problem
-    assert "\n" not in report.problem
-    assert MARK not in caplog.text + report.problem + repr(refusal.value)
+    assert report.keys is None
+    [problem] = report.problems
+    assert line in problem
+    assert "\n" not in problem
+    assert MARK not in caplog.text + problem + repr(refusal.value)
 
 
 async def test_a_provider_that_signs_otherwise_is_told_from_one_without_keys(
@@ -204,8 +204,32 @@ async def test_a_provider_that_signs_otherwise_is_told_from_one_without_keys(
     algs = ["ES256", 7]
     issuer["metadata"].respond(**metadata(id_token_signing_alg_values_supported=algs))
     issuer["keys"].respond(**jwks(EC_KEY.jwk()))
-    problem = (await verifier.probe("main")).problem
-    assert problem == "the provider does not sign with RS256; correct algs"
+    assert (await verifier.probe("main")).problems == (
+        "the provider does not sign with RS256; take it out of algs",
+        "the provider does not sign with RS256; correct algs",
+    )
+
+
+async def test_the_probe_names_the_algorithms_that_the_provider_never_uses(
+    issuer: respx.MockRouter,
+) -> None:
+    algs = ["RS256", "ES256"]
+    issuer["metadata"].respond(**metadata(id_token_signing_alg_values_supported=algs))
+    values = provider_values(algs=["RS256", "PS256"])
+    async with httpx.AsyncClient(trust_env=False) as http:
+        verifier = IdentityVerifier([ProviderSettings.model_validate(values)], http)
+        report = await verifier.probe("main")
+    assert report.problems == (
+        "the provider does not sign with PS256; take it out of algs",
+    )
+
+
+async def test_the_probe_names_a_provider_that_publishes_private_keys(
+    issuer: respx.MockRouter, verifier: IdentityVerifier
+) -> None:
+    issuer["keys"].respond(**jwks(KEY.jwk(d="AQAB")))
+    [problem] = (await verifier.probe("main")).problems
+    assert "private keys" in problem
 
 
 async def test_reading_stops_at_the_limit(
@@ -229,9 +253,8 @@ async def test_a_body_that_never_ends_is_cut_by_the_clock(
 
     answer = httpx.Response(200, stream=Endless(b"", 0))
     issuer["keys"].mock(return_value=answer)
-    report = await verifier.probe("main")
-    assert report.problem is not None
-    assert "no complete answer within 0.05 s" in report.problem
+    [problem] = (await verifier.probe("main")).problems
+    assert "no complete answer within 0.05 s" in problem
 
 
 async def test_documents_up_to_the_limit_and_of_any_media_type_are_read(
@@ -282,31 +305,31 @@ async def test_keys_in_the_clear_are_only_for_a_loopback_issuer_on_its_host(
         json={"issuer": "http://localhost:9000", "jwks_uri": jwks_uri}
     )
     issuer.get(jwks_uri).respond(**jwks(KEY.jwk()))
-    assert (await verifier.probe("main")).ok is works
+    report = await verifier.probe("main")
+    assert (report.keys is not None) is works
+    assert (not report.problems) is works
 
 
 @pytest.mark.parametrize(
-    ("date", "skew_s"),
+    ("date", "line"),
     [
-        ("Fri, 15 Jan 2027 08:00:00 GMT", 0.0),
-        ("Fri, 15 Jan 2027 08:01:30 GMT", 90.0),
-        ("Fri, 15 Jan 2027 07:00:00 GMT", -3600.0),
-        ("Fri, 15 Jan 2027 08:00:00 -0000", 0.0),
-        ("tomorrow", None),
-        ("", None),
-        ("Fri, 15 Jan 99999 08:00:00 GMT", None),
+        ("Fri, 15 Jan 2027 08:00:00 GMT", "as ours"),
+        ("Fri, 15 Jan 2027 07:59:30 -0000", "as ours"),
+        ("Fri, 15 Jan 2027 08:01:30 GMT", "it is +90 s from ours"),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", "it is -3600 s from ours"),
+        ("tomorrow", "does not tell its time"),
+        ("", "does not tell its time"),
+        ("Fri, 15 Jan 99999 08:00:00 GMT", "does not tell its time"),
     ],
 )
 async def test_the_probe_says_by_how_much_the_clocks_differ(
-    issuer: respx.MockRouter,
-    verifier: IdentityVerifier,
-    date: str,
-    skew_s: float | None,
+    issuer: respx.MockRouter, verifier: IdentityVerifier, date: str, line: str
 ) -> None:
     issuer["keys"].respond(**jwks(KEY.jwk()), headers={"Date": date})
-    assert await verifier.probe("main") == ProbeReport(
-        ok=True, problem=None, keys=1, clock_skew_s=skew_s
-    )
+    report = await verifier.probe("main")
+    [clock] = [one for one in report.probed if one.what == "clock"]
+    assert line in (clock.problem or clock.note or "")
+    assert (clock.problem is not None) is ("from ours" in line)
 
 
 async def test_the_probe_leaves_the_keys_in_use_alone(

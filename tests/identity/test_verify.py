@@ -10,12 +10,19 @@ from typing import Any
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from jose.backends.base import Key
+from typing_extensions import override
 
 from sso_box_api.errors import CredentialError, StepUpRequired
 from sso_box_api.identity import Identity, IdentityVerifier, UnverifiedToken
 from sso_box_api.identity.compact import parse
 from sso_box_api.identity.issuers import TrustedIssuer
-from sso_box_api.identity.keyset import SUPPORTED_ALGS, parse_keyset
+from sso_box_api.identity.keyset import (
+    SUPPORTED_ALGS,
+    KeySet,
+    VerificationKey,
+    parse_keyset,
+)
 from sso_box_api.identity.rules import Rule
 from sso_box_api.identity.signature import SigningHeader, is_signed_by
 from sso_box_api.settings import ProviderSettings
@@ -673,6 +680,19 @@ def test_the_signature_must_cover_the_very_text_that_was_parsed() -> None:
     other = parse(UnverifiedToken(KEY.token(GOOD | {"sub": "root"})))
     moved = replace(token, signing_input=other.signing_input)
     assert not is_signed_by(moved, header, ISSUER, keys)
+
+
+def test_a_library_that_fails_on_a_signature_has_not_verified_it() -> None:
+    """Its errors have no common base; one that got through would be a 500."""
+
+    class Failing(Key):
+        @override
+        def verify(self, msg: bytes, sig: bytes) -> bool:
+            raise MemoryError
+
+    keys = KeySet([VerificationKey(None, "RS256", ("x",), Failing(b"", "RS256"))])
+    token = parse(UnverifiedToken(KEY.token(GOOD)))
+    assert not is_signed_by(token, SigningHeader("RS256", None), ISSUER, keys)
 
 
 async def test_the_token_is_in_no_refusal(verifier: IdentityVerifier) -> None:

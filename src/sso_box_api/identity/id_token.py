@@ -54,6 +54,11 @@ class Identity:
     email_trusted: bool
     token_sha256: str
 
+    @property
+    def signed_in_at(self) -> int:
+        """When the person logged in, in epoch seconds, as far as the token tells."""
+        return self.issued_at if self.auth_time is None else self.auth_time
+
 
 def check_before_keys(
     provider: ProviderSettings,

@@ -54,6 +54,14 @@ class KeySource:
         self._metadata: ProviderMetadata | None = None
         self._metadata_until = -math.inf
 
+    async def metadata(self) -> ProviderMetadata:
+        """Where the keys are, asked within ``fetch_timeout_s``.
+
+        Raises ``FetchProblem``.
+        """
+        async with bounded(self._provider.fetch_timeout_s):
+            return await self._current_metadata()
+
     async def fetch(self) -> FetchedKeys:
         """Ask the provider now, within ``fetch_timeout_s`` for all of it.
 

@@ -1,39 +1,25 @@
 """One token, from text to ``Identity``. Read this first, then what it calls."""
 
 import asyncio
-import email.utils
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import httpx
 
 from sso_box_api.errors import ConfigurationError
 from sso_box_api.identity.compact import UnverifiedToken, parse
-from sso_box_api.identity.documents import FetchProblem
+from sso_box_api.identity.explanation import Explanation, explain
 from sso_box_api.identity.id_token import Identity, check_before_keys, identify
 from sso_box_api.identity.inline_keys import InlineKeys
 from sso_box_api.identity.issuers import IssuerRegistry
 from sso_box_api.identity.key_source import KeySource
 from sso_box_api.identity.keyset import KeySet, parse_keyset
 from sso_box_api.identity.nonce import NonceProof, check_nonce
+from sso_box_api.identity.probe import ProbeReport, inline, probe
 from sso_box_api.identity.remembered import RememberedTokens
 from sso_box_api.identity.remote_keys import KeysState, RemoteKeys
 from sso_box_api.identity.signature import is_signed_by, no_key_fits, read_header
 from sso_box_api.settings import ProviderSettings
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeReport:
-    """What a provider answers now. ``problem`` is one line and says what to do.
-
-    ``clock_skew_s`` is the provider's Date header minus our clock.
-    """
-
-    ok: bool
-    problem: str | None
-    keys: int
-    clock_skew_s: float | None
 
 
 class IdentityVerifier:
@@ -136,26 +122,35 @@ class IdentityVerifier:
         """
         keys = self._keys[provider_id]
         if isinstance(keys, InlineKeys):
-            count = keys.state().keys
-            return ProbeReport(ok=True, problem=None, keys=count, clock_skew_s=None)
-        source = self._source(self._providers[provider_id])
-        try:
-            fetched = await source.fetch()
-        except FetchProblem as problem:
-            return ProbeReport(
-                ok=False, problem=str(problem), keys=0, clock_skew_s=None
-            )
-        return ProbeReport(
-            ok=True,
-            problem=None,
-            keys=len(fetched.keys),
-            clock_skew_s=_skew_s(fetched.date, self._clock()),
+            return inline(await keys.current())
+        provider = self._providers[provider_id]
+        return await probe(provider, self._source(provider), self._clock)
+
+    async def explain(
+        self, unverified_token: UnverifiedToken, *, online: bool
+    ) -> Explanation:
+        """Make every check by itself, whatever the others say.
+
+        Only with ``online`` the provider is asked for its keys.
+        """
+        return await explain(
+            unverified_token,
+            self._issuers,
+            self._clock(),
+            self._published if online else self._held,
         )
 
     async def close(self) -> None:
         """End the renewals and the fetches that run, and wait until they have ended."""
         for keys in self._keys.values():
             await keys.close()
+
+    async def _published(self, provider: ProviderSettings) -> ProbeReport:
+        return await self.probe(provider.id)
+
+    async def _held(self, provider: ProviderSettings) -> ProbeReport | None:
+        keys = self._keys[provider.id]
+        return inline(await keys.current()) if isinstance(keys, InlineKeys) else None
 
     def _source(self, provider: ProviderSettings) -> KeySource:
         return KeySource(provider, self._http, self._clock)
@@ -177,13 +172,3 @@ def _inline_sets(providers: Sequence[ProviderSettings]) -> dict[str, KeySet]:
     if problems:
         raise ConfigurationError(problems)
     return sets
-
-
-def _skew_s(date: str, now: float) -> float | None:
-    parsed = email.utils.parsedate_tz(date)
-    if parsed is None:
-        return None
-    try:
-        return email.utils.mktime_tz(parsed) - now
-    except (ValueError, OverflowError):
-        return None

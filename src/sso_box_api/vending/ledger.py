@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, Self
 from uuid import UUID, uuid4
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlmodel import col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from sso_box_api.vending.profiles import Grant
 from sso_box_api.vending.tables import VendRow
 
 
@@ -35,6 +36,11 @@ class VendKey:
     profile: str
     scopes: tuple[str, ...]
     resource: str
+
+    @classmethod
+    def of(cls, identity_id: UUID, client_id: str, grant: Grant) -> Self:
+        where = str(grant.resource) if grant.resource else ""
+        return cls(identity_id, client_id, grant.profile, grant.scopes, where)
 
 
 @dataclass(frozen=True, slots=True)

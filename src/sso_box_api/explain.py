@@ -1,0 +1,144 @@
+"""What would come of an exchange with this token, and why; changes nothing anywhere.
+
+For an administrator on the command line. The identity's part is reasoned in
+``identity``; here follow the profile, the account and what would be vended, with the
+same functions that ``exchange`` calls.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from sso_box_api import accounts, vending
+from sso_box_api.accounts import Account
+from sso_box_api.db import AsyncSession, Database
+from sso_box_api.errors import DatabaseUnavailable, SsoBoxError
+from sso_box_api.identity import (
+    Explanation,
+    Identity,
+    IdentityVerifier,
+    UnverifiedToken,
+)
+from sso_box_api.vending import DamagedHandle, Grant, LedgerKeys, Profiles, VendKey
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request as a page would send it."""
+
+    unverified_token: UnverifiedToken = field(repr=False)
+    profile: str | None
+    scopes: Sequence[str] | None
+    resource: str | None
+
+
+class Explainer:
+    """The parts of an exchange that can be asked without changing anything."""
+
+    def __init__(
+        self,
+        *,
+        verifier: IdentityVerifier,
+        profiles: Profiles,
+        database: Database,
+        keys: LedgerKeys,
+        realm: str,
+        renew_below_s: int,
+    ) -> None:
+        self._verifier = verifier
+        self._profiles = profiles
+        self._database = database
+        self._keys = keys
+        self._realm = realm
+        self._renew_below_s = renew_below_s
+
+    async def explain(self, question: Question, *, online: bool) -> Explanation:
+        """Go on as far as possible, whatever is wrong before.
+
+        Only with ``online`` the provider and the database are asked; Box never is.
+        """
+        found = await self._verifier.explain(question.unverified_token, online=online)
+        identity = found.identity
+        if identity is None:
+            return found
+        if found.provider and found.provider.require_nonce_proof:
+            found.unknown("nonce proof", _nonce(identity))
+        grant = self._grant(found, question, identity)
+        if online:
+            await self._look_up(found, identity, grant)
+        else:
+            external_id = self._external_id(identity)
+            found.unknown(
+                "account", f"{external_id} at Box; --online looks it up in the database"
+            )
+        return found
+
+    def _grant(
+        self, found: Explanation, question: Question, identity: Identity
+    ) -> Grant | None:
+        try:
+            grant = self._profiles.authorise(
+                profile=question.profile,
+                scopes=question.scopes,
+                resource=question.resource,
+                provider=identity.provider,
+                client_id=identity.client_id,
+            )
+        except SsoBoxError as error:
+            found.failed("profile", error, error.detail)
+            return None
+        where = f" on {grant.resource}" if grant.resource else ""
+        found.passed("profile", f"{grant.profile}: {' '.join(grant.scopes)}{where}")
+        return grant
+
+    async def _look_up(
+        self, found: Explanation, identity: Identity, grant: Grant | None
+    ) -> None:
+        try:
+            async with self._database.transaction() as session:
+                account = await accounts.find(
+                    session, identity.namespace, identity.subject
+                )
+                self._explain_account(found, identity, account)
+                # Where something refuses it, nothing would be handed out.
+                if account and account.box_user_id and grant and not found.refusals:
+                    key = VendKey.of(account.identity_id, identity.client_id, grant)
+                    await self._explain_token(found, session, key)
+        except DatabaseUnavailable as error:
+            found.unknown("account", f"{error.code}: {error.reason}")
+
+    def _explain_account(
+        self, found: Explanation, identity: Identity, account: Account | None
+    ) -> None:
+        if account is None:
+            first = f"none yet; a first login makes {self._external_id(identity)}"
+            found.passed("account", first)
+            return
+        known = f"{account.id}, {account.state}, Box user {account.box_user_id}"
+        gate = partial(account.check_gate, identity.signed_in_at)
+        found.make("account", gate, known)
+
+    async def _explain_token(
+        self, found: Explanation, session: AsyncSession, key: VendKey
+    ) -> None:
+        try:
+            live = await vending.find_live(
+                session, self._keys, key, renew_below_s=self._renew_below_s
+            )
+        except DamagedHandle as error:
+            found.unknown("token", str(error))
+            return
+        if live is None:
+            found.passed("token", "a new one would be minted at Box")
+        else:
+            until = live.expires_at.isoformat(timespec="seconds")
+            found.passed("token", f"the one until {until} would be handed out again")
+
+    def _external_id(self, identity: Identity) -> str:
+        return accounts.external_id(self._realm, identity.namespace, identity.subject)
+
+
+def _nonce(identity: Identity) -> str:
+    if identity.nonce is None:
+        return "a refreshed token: it counts for a while after the page's own proof"
+    return "the page has to send the nonce_verifier of its login"
