@@ -177,20 +177,48 @@ def test_keys_are_of_the_maintained_backend_and_built_once(
 ED = SigningKey.ed25519("a")
 
 
-def test_an_ed25519_key_is_used_for_eddsa() -> None:
-    keys = keyset(RSA.jwk(), ED.jwk(alg=None), algs=("EdDSA",))
-    assert [material[:2] for material in materials(keys, "EdDSA")] == [
-        ("OKP", "Ed25519")
-    ]
+@pytest.mark.parametrize("published", [None, "EdDSA", "Ed25519"])
+@pytest.mark.parametrize(
+    "algs", [("EdDSA",), ("Ed25519",), ("EdDSA", "Ed25519")], ids=" ".join
+)
+def test_an_ed25519_key_of_either_name_is_used_for_the_configured_names(
+    published: str | None, algs: tuple[str, ...]
+) -> None:
+    keys = keyset(RSA.jwk(), ED.jwk(alg=published), algs=algs)
+    assert len(keys) == 1
+    for alg in ("EdDSA", "Ed25519"):
+        found = [key.alg for key in keys.candidates(alg, "a")]
+        assert found == ([alg] if alg in algs else [])
+        assert all(m[:2] == ("OKP", "Ed25519") for m in materials(keys, alg))
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"crv": "Ed448"}, {"crv": None}, {"x": "AAAA"}, {"x": None}, {"alg": "ES256"}],
+    [
+        {"crv": "Ed448"},
+        {"crv": None},
+        {"x": "AAAA"},
+        {"x": None},
+        {"alg": "ES256"},
+        {"alg": "Ed448"},
+        {"alg": ["EdDSA"]},
+        {"alg": {"Ed25519": 1}},
+    ],
     ids=str,
 )
-def test_an_unfit_ed25519_key_is_passed_over(changes: dict[str, Any]) -> None:
-    assert len(keyset(ED.jwk(**changes), algs=("EdDSA",))) == 0
+@pytest.mark.parametrize("alg", ["EdDSA", "Ed25519"])
+def test_an_unfit_ed25519_key_is_passed_over(changes: dict[str, Any], alg: str) -> None:
+    assert len(keyset(ED.jwk(**changes), algs=(alg,))) == 0
+
+
+@pytest.mark.parametrize(
+    ("signing_key", "alg"), [(RSA, "EdDSA"), (EC, "Ed25519"), (ED, "RS256")]
+)
+def test_the_names_of_ed25519_fit_no_other_key(
+    signing_key: SigningKey, alg: str
+) -> None:
+    published = (signing_key.jwk(alg=name) for name in ("EdDSA", "Ed25519", None))
+    assert len(keyset(*published, algs=(alg,))) == 0
 
 
 def test_one_rsa_key_without_alg_serves_both_of_its_schemes() -> None:

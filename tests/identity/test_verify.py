@@ -564,7 +564,10 @@ def signing_keys(number: int) -> list[SigningKey]:
             SigningKey.ec(alg, alg, number=number)
             for alg in ("ES256", "ES384", "ES512")
         ),
-        SigningKey.ed25519("EdDSA", number=number),
+        *(
+            SigningKey.ed25519(alg, number=number).under(alg, alg=alg)
+            for alg in ("EdDSA", "Ed25519")
+        ),
     ]
 
 
@@ -581,6 +584,28 @@ async def test_the_signature_of_every_algorithm_is_verified() -> None:
         for key in foreign:
             with pytest.raises(CredentialError, match="signature_invalid"):
                 await identity_of(verifier, key.token(GOOD))
+
+
+@pytest.mark.parametrize("published", ["EdDSA", "Ed25519", None])
+@pytest.mark.parametrize("configured", ["EdDSA", "Ed25519"])
+async def test_a_token_bears_the_name_of_ed25519_that_is_configured(
+    configured: str, published: str | None
+) -> None:
+    """RFC 9864. Under which of them the key is published does not matter."""
+    issuer = FakeIssuer()
+    key = SigningKey.ed25519("ed")
+    issuer.jwks = [key.jwk(alg=published)]
+    values = provider_values(algs=[configured])
+    async with issuer.client() as http:
+        provider = ProviderSettings.model_validate(values)
+        verifier = IdentityVerifier([provider], http, clock=Clock(NOW))
+        for alg in ("EdDSA", "Ed25519"):
+            token = key.under("ed", alg=alg).token(GOOD)
+            if alg == configured:
+                assert (await identity_of(verifier, token)).subject == "00u1ada"
+            else:
+                with pytest.raises(CredentialError, match="alg_not_allowed"):
+                    await identity_of(verifier, token)
 
 
 def test_a_salt_of_another_length_is_no_pss_signature() -> None:
