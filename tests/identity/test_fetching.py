@@ -5,6 +5,7 @@ The same cases go through the doctor's probe, whose one line an operator acts on
 
 import asyncio
 import gzip
+import hmac
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,12 +16,12 @@ import pytest
 import respx
 from typing_extensions import override
 
-from sso_box_api.errors import KeysUnavailable
+from sso_box_api.errors import BadSignature, KeysUnavailable
 from sso_box_api.identity import IdentityVerifier, ProbeReport, UnverifiedToken
 from sso_box_api.identity.documents import MAX_DOCUMENT_BYTES
 from sso_box_api.settings import ProviderSettings
 from tests.support.oidc import Clock, provider_values
-from tests.support.tokens import SigningKey, good_claims
+from tests.support.tokens import SigningKey, b64url, compact_json, good_claims
 
 KEY = SigningKey.rsa("key-1")
 EC_KEY = SigningKey.ec("key-ec")
@@ -206,6 +207,39 @@ async def test_a_provider_that_signs_otherwise_is_told_from_one_without_keys(
     issuer["keys"].respond(**jwks(EC_KEY.jwk()))
     problem = (await verifier.probe("main")).problem
     assert problem == "the provider does not sign with RS256; correct algs"
+
+
+async def test_a_set_full_of_traps_still_yields_its_one_good_key(
+    issuer: respx.MockRouter, verifier: IdentityVerifier
+) -> None:
+    """Everything a hostile or careless provider may put before and after it."""
+    twice = [SigningKey.rsa("twice", number=number) for number in (1, 2)]
+    leaked = SigningKey.rsa("leaked", number=3)
+    shared = b64url(b"secret of everybody")
+    traps = [
+        None,
+        [],
+        EC_KEY.jwk(kid="key-1", alg=None),
+        {"kty": "oct", "kid": "key-1", "alg": "RS256", "k": shared},
+        {"kty": "RSA", "kid": "key-1", "n": 7, "e": []},
+        SigningKey.rsa("key-1", number=1).jwk(use="enc"),
+        SigningKey.rsa("key-1", bits=1024).jwk(),
+        *(key.jwk() for key in twice),
+        leaked.jwk(d="AQAB"),
+    ]
+    issuer["keys"].respond(**jwks(*traps, KEY.jwk(), *traps))
+    assert (await verifier.verify(good_token())).subject == "00u1ada"
+    assert verifier.key_states()["main"].keys == 2
+    for key in twice:
+        token = UnverifiedToken(key.token(good_claims(Clock()())))
+        with pytest.raises(BadSignature, match="kid_unknown"):
+            await verifier.verify(token)
+    claims = good_claims(Clock()())
+    signing_input = f"{b64url(compact_json({'alg': 'HS256', 'kid': 'key-1'}))}"
+    signing_input += f".{b64url(compact_json(claims))}"
+    mac = hmac.digest(b"secret of everybody", signing_input.encode(), "sha256")
+    with pytest.raises(BadSignature, match="alg_not_allowed"):
+        await verifier.verify(UnverifiedToken(f"{signing_input}.{b64url(mac)}"))
 
 
 async def test_reading_stops_at_the_limit(

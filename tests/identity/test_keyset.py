@@ -36,11 +36,64 @@ ZEROS = b64url(bytes(32))
         {"key_ops": ["verify"]},
         {"use": None, "key_ops": ["sign", "verify"]},
         {"x5c": ["junk"], "x5t": 1, "unknown": {}},
+        {"use": "sig", "key_ops": ["verify"], "alg": "RS256", "ext": True},
     ],
     ids=str,
 )
 def test_a_key_fit_for_signatures_is_used(changes: dict[str, Any]) -> None:
     assert materials(keyset(RSA.jwk(**changes))) == RSA_MATERIAL
+
+
+def number(bits: int) -> str:
+    """The largest of so many bits, which is odd."""
+    return b64url(((1 << bits) - 1).to_bytes((bits + 7) // 8))
+
+
+SIZES: dict[str, tuple[dict[str, Any], bool]] = {
+    "n of 2047 bits": ({"n": number(2047)}, False),
+    "n of 2048 bits": ({"n": number(2048)}, True),
+    "n of 8192 bits": ({"n": number(8192)}, True),
+    "n of 8193 bits": ({"n": number(8193)}, False),
+    "e=3": ({"e": "Aw"}, True),
+    "e of 32 bits": ({"e": number(32)}, True),
+    "e of 33 bits": ({"e": number(33)}, False),
+    "kid of 256": ({"kid": "k" * 256}, True),
+    "kid of 257": ({"kid": "k" * 257}, False),
+    "kid with a space": ({"kid": " ~"}, True),
+    "kid with DEL": ({"kid": "\x7f"}, False),
+    "kid not ASCII": ({"kid": "é"}, False),
+}
+
+
+@pytest.mark.parametrize(("changes", "fits"), SIZES.values(), ids=SIZES.keys())
+@pytest.mark.parametrize("alg", ["RS256", "PS256"])
+def test_sizes_are_bounded_on_both_sides(
+    changes: dict[str, Any], *, fits: bool, alg: str
+) -> None:
+    keys = keyset(RSA.jwk(alg=None, **changes), algs=(alg,))
+    assert len(keys) == int(fits)
+
+
+@pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
+def test_a_curve_fits_its_own_algorithm_only(alg: str) -> None:
+    """The signature library would verify ES512 under a key of P-256."""
+    keys = [
+        SigningKey.ec(own, own).jwk(alg=None) for own in ("ES256", "ES384", "ES512")
+    ]
+    found = keyset(*keys, algs=(alg,))
+    assert [
+        materials(found, alg, kid) != [] for kid in ("ES256", "ES384", "ES512")
+    ] == [alg == own for own in ("ES256", "ES384", "ES512")]
+
+
+@pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("kid", ["a", None])
+def test_a_shared_secret_is_never_a_key_and_is_reported(
+    alg: str, kid: str | None
+) -> None:
+    secret = {"kty": "oct", "k": "c2VjcmV0", "kid": kid, "alg": alg}
+    keys = keyset({k: v for k, v in secret.items() if v}, algs=(alg,))
+    assert (len(keys), keys.leaks_private) == (0, True)
 
 
 UNFIT: dict[str, Any] = {

@@ -268,6 +268,20 @@ async def test_warm_keys_outlive_an_hour_without_the_issuer(stage: Stage) -> Non
     assert stage.state == KeysState("fresh", 0, 1)
 
 
+async def test_an_hour_of_silence_costs_a_warm_user_no_wait(stage: Stage) -> None:
+    """Requests hang at the issuer, and nobody's login waits for one of them."""
+    await stage.verify()
+    stage.issuer.gate.clear()
+    for _ in range(65):
+        stage.clock.advance(60)
+        for _ in range(2):
+            assert await asyncio.wait_for(stage.verify(), 1) == "00u1ada"
+    assert stage.issuer.key_fetches == 2  # the one that hangs is the only one
+    stage.issuer.gate.set()
+    await stage.settle()
+    assert stage.state == KeysState("fresh", 0, 1)
+
+
 async def test_an_unknown_key_is_unavailable_not_wrong_while_the_issuer_is_down(
     stage: Stage,
 ) -> None:
