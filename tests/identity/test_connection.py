@@ -382,8 +382,8 @@ async def test_a_proxy_is_not_asked_for_what_is_private_by_its_spelling(
 ) -> None:
     asked = []
     for allowed in (False, True):
-        values = {"jwks_uri": f"https://{host}/keys", "allow_private_network": allowed}
-        report = await probe(**values)
+        uri = f"https://{host}/keys"
+        report = await probe(jwks_uri=uri, allow_private_network=allowed)
         asked.append(bool(proxied))
         assert asked[-1] is not (NOT_PUBLIC in (report.problem or ""))
         proxied.clear()

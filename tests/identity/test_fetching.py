@@ -216,7 +216,7 @@ async def test_a_set_full_of_traps_still_yields_its_one_good_key(
     twice = [SigningKey.rsa("twice", number=number) for number in (1, 2)]
     leaked = SigningKey.rsa("leaked", number=3)
     shared = b64url(b"secret of everybody")
-    traps = [
+    traps: list[Any] = [
         None,
         [],
         EC_KEY.jwk(kid="key-1", alg=None),

@@ -163,7 +163,7 @@ async def test_auth0_its_access_tokens_under_the_same_key_are_no_id_tokens() -> 
         kind="auth0",
         issuer=AUTH0,
     ) as verify:
-        of_a_person = {"azp": "spa", "scope": "openid profile"}
+        of_a_person: dict[str, Any] = {"azp": "spa", "scope": "openid profile"}
         api = auth0(**of_a_person, aud=["https://api.acme.example", "spa"])
         await refused(verify, api, "aud_untrusted_extra")
         await refused(verify, auth0(**of_a_person), "access_token_claims")

@@ -300,7 +300,7 @@ REFUSED: list[tuple[str, Rule, Callable[[], str]]] = [
         for what, text in NO_DATES.items()
     ),
     *(
-        (f"{claim} is zero", DATES[claim], lambda c=claim: claims(**{c: 0}))
+        (f"{claim} is zero", DATES[claim], lambda c=claim: raw_claim(c, "0"))
         for claim in ("exp", "iat", "nbf")
     ),
     ("no exp", Rule.EXP_MISSING, lambda: claims(without=("exp",))),
