@@ -276,6 +276,22 @@ async def test_entra_a_key_for_personal_accounts_signs_for_no_company() -> None:
         assert (await verify(personal.token(own))).namespace == f"entra:{PERSONAL}"
 
 
+async def test_entra_without_kid_keys_of_others_are_no_candidates() -> None:
+    """So the set cannot tell, and a newer one is asked for."""
+    host = entra_metadata()
+    issuer = f"{MICROSOFT}/{PERSONAL}/v2.0"
+    host.jwks = [SigningKey.rsa("personal", number=1).jwk(alg=None, issuer=issuer)]
+    async with verifying(host, kind="entra", tenants=[ACME, PERSONAL]) as verify:
+        times = {"iat": NOW, "exp": NOW + 60}
+        claims = {"aud": "spa", **times, "sub": "s", "tid": ACME, "oid": "o"}
+        without_kid = KEY.under(None).token(
+            {"iss": f"{MICROSOFT}/{ACME}/v2.0", **claims}
+        )
+        await refused(verify, without_kid, "signature_invalid")
+        host.jwks.append(KEY.jwk(alg=None))
+        assert (await verify(without_kid)).namespace == f"entra:{ACME}"
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

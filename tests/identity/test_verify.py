@@ -145,6 +145,7 @@ REFUSED: list[tuple[str, Rule, Callable[[], str]]] = [
     ("no payload", Rule.SEGMENT_EMPTY, lambda: segments(payload="")),
     ("unsigned", Rule.SIGNATURE_MISSING, lambda: segments(signature="")),
     ("a long header", Rule.HEADER_TOO_LONG, lambda: with_header_of(2_050)),
+    ("a header too long by one", Rule.HEADER_TOO_LONG, lambda: "A" * 2_049 + ".e30.AA"),
     (
         "a long signature",
         Rule.SIGNATURE_TOO_LONG,
@@ -517,6 +518,52 @@ async def test_a_token_with_one_fault_is_refused_by_the_rule_for_it(
     with pytest.raises(CredentialError) as refusal:
         await identity_of(verifier, make())
     assert (type(refusal.value), refusal.value.reason) == (rule.error, rule.reason)
+
+
+MISSING = object()
+
+# Header and claims of one fault each, in the order in which the rules are applied.
+IN_ORDER: list[tuple[Rule, dict[str, Any], dict[str, Any]]] = [
+    (Rule.ALG_NOT_ALLOWED, {"alg": "none"}, {}),
+    (Rule.HEADER_EXTENSION, {"crit": ["x"]}, {}),
+    (Rule.KID_INVALID, {"kid": ""}, {}),
+    (Rule.TYP_NOT_ACCEPTED, {"typ": "at+jwt"}, {}),
+    (Rule.ISS_UNKNOWN, {}, {"iss": "https://evil.example"}),
+    (Rule.ALG_NOT_ALLOWED, {"alg": "ES256"}, {}),
+    (Rule.AUD_MISMATCH, {}, {"aud": "other"}),
+    (Rule.EXP_PAST, {}, {"exp": NOW - 61}),
+    (Rule.KID_UNKNOWN, {"kid": "key-2"}, {}),
+    (Rule.SUBJECT_CLAIM_MISSING, {}, {"oid": MISSING}),
+    (Rule.IAT_MISSING, {}, {"iat": MISSING}),
+    (Rule.AZP_NOT_ALLOWED, {}, {"azp": "other"}),
+    (Rule.NBF_FUTURE, {}, {"nbf": NOW + 61}),
+    (Rule.IAT_FUTURE, {}, {"iat": NOW + 61}),
+    (Rule.AUTH_TIME_FUTURE, {}, {"auth_time": NOW + 61}),
+    (Rule.LIFETIME_TOO_LONG, {}, {"exp": NOW + 100_000}),
+    (Rule.EVENTS_PRESENT, {}, {"events": {}}),
+    (Rule.TOKEN_KIND, {}, {"token_use": "access"}),
+    (Rule.TENANT_MISMATCH, {}, {"tid": "other"}),
+    (Rule.REQUIRED_CLAIM, {}, {"org": 2}),
+    (Rule.AUTH_TIME_MISSING, {}, {"auth_time": MISSING}),
+    (Rule.ACR_NOT_ALLOWED, {}, {"acr": "pwd"}),
+]
+
+
+@pytest.mark.parametrize("first", range(len(IN_ORDER)))
+async def test_of_several_faults_the_first_in_the_order_of_the_rules_is_named(
+    verifier: IdentityVerifier, first: int
+) -> None:
+    """The cheap ones first, and none of the claims before the signature."""
+    own = {"iss": TENANT_ISSUER, "tid": TENANT, "oid": "o-1", "acr": "mfa", "org": 1}
+    whole_header: dict[str, Any] = {}
+    whole_claims = good_claims(NOW, **own)
+    for _, header_fault, claim_fault in reversed(IN_ORDER[first:]):
+        whole_header |= header_fault
+        whole_claims |= claim_fault
+    kept = {k: v for k, v in whole_claims.items() if v is not MISSING}
+    with pytest.raises(CredentialError) as refusal:
+        await identity_of(verifier, KEY.token(kept, whole_header))
+    assert refusal.value.reason == IN_ORDER[first][0].reason
 
 
 def test_every_rule_has_a_token_that_breaks_it() -> None:
