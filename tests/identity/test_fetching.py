@@ -8,6 +8,7 @@ import gzip
 import hmac
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -17,8 +18,14 @@ import respx
 from typing_extensions import override
 
 from sso_box_api.errors import BadSignature, KeysUnavailable
-from sso_box_api.identity import IdentityVerifier, ProbeReport, UnverifiedToken
+from sso_box_api.identity import (
+    IdentityVerifier,
+    KeysState,
+    ProbeReport,
+    UnverifiedToken,
+)
 from sso_box_api.identity.documents import MAX_DOCUMENT_BYTES
+from sso_box_api.identity.key_source import METADATA_TTL_S
 from sso_box_api.settings import ProviderSettings
 from tests.support.oidc import Clock, provider_values
 from tests.support.tokens import SigningKey, b64url, compact_json, good_claims
@@ -30,6 +37,8 @@ DISCOVERY = f"{ISSUER}/.well-known/openid-configuration"
 JWKS = f"{ISSUER}/keys"
 METADATA = {"issuer": ISSUER, "jwks_uri": JWKS}
 MARK = "text-of-the-other-end"
+# Nothing is connected to here, and reading the system's certificates takes its time.
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class Chunks(httpx.AsyncByteStream):
@@ -159,19 +168,34 @@ def values() -> dict[str, Any]:
 
 
 @pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
 async def verifier(
-    issuer: respx.MockRouter, values: dict[str, Any]
+    issuer: respx.MockRouter, values: dict[str, Any], clock: Clock
 ) -> AsyncIterator[IdentityVerifier]:
     del issuer
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=TLS) as http:
         provider = ProviderSettings.model_validate(values)
-        verifier = IdentityVerifier([provider], http, clock=Clock())
+        verifier = IdentityVerifier([provider], http, clock=clock)
         yield verifier
         await verifier.close()
 
 
-def good_token(**claims: Any) -> UnverifiedToken:
-    return UnverifiedToken(KEY.token(good_claims(Clock()(), **claims)))
+def good_token(now: float = Clock().now, **header: Any) -> UnverifiedToken:
+    return UnverifiedToken(KEY.token(good_claims(now), header))
+
+
+Effect = httpx.Response | Exception | Callable[..., Any]
+
+
+def answers(issuer: respx.MockRouter, url: str, effect: Effect) -> None:
+    if isinstance(effect, httpx.Response):
+        issuer.get(url).mock(return_value=effect)
+    else:
+        issuer.get(url).mock(side_effect=effect)
 
 
 @pytest.mark.parametrize(("url", "effect", "line"), _cases())
@@ -180,13 +204,10 @@ async def test_no_answer_of_the_issuer_does_more_than_make_its_keys_unavailable(
     verifier: IdentityVerifier,
     caplog: pytest.LogCaptureFixture,
     url: str,
-    effect: httpx.Response | Exception | Callable[..., Any],
+    effect: Effect,
     line: str,
 ) -> None:
-    if isinstance(effect, httpx.Response):
-        issuer.get(url).mock(return_value=effect)
-    else:
-        issuer.get(url).mock(side_effect=effect)
+    answers(issuer, url, effect)
     with caplog.at_level(logging.WARNING), pytest.raises(KeysUnavailable) as refusal:
         await verifier.verify(good_token())
     assert (refusal.value.reason, refusal.value.retry_after) == ("keys_fetch_failed", 1)
@@ -197,6 +218,26 @@ async def test_no_answer_of_the_issuer_does_more_than_make_its_keys_unavailable(
     assert line in report.problem
     assert "\n" not in report.problem
     assert MARK not in caplog.text + report.problem + repr(refusal.value)
+
+
+@pytest.mark.parametrize(("url", "effect", "line"), _cases())
+async def test_no_answer_of_the_issuer_takes_keys_away_that_are_held(
+    issuer: respx.MockRouter,
+    verifier: IdentityVerifier,
+    clock: Clock,
+    url: str,
+    effect: Effect,
+    line: str,
+) -> None:
+    del line
+    await verifier.verify(good_token())
+    answers(issuer, url, effect)
+    clock.advance(METADATA_TTL_S)  # so that both documents are asked for again
+    with pytest.raises(KeysUnavailable, match="keys_fetch_failed"):
+        await verifier.verify(good_token(clock(), kid="unknown"))
+    assert (await verifier.verify(good_token(clock()))).subject == "00u1ada"
+    state = verifier.key_states()["main"]
+    assert state == KeysState("stale", METADATA_TTL_S, 1)
 
 
 async def test_a_provider_that_signs_otherwise_is_told_from_one_without_keys(
@@ -289,7 +330,9 @@ async def test_redirects_are_not_followed_even_by_a_client_that_would(
 ) -> None:
     elsewhere = issuer.get("https://x.example/keys").respond(**jwks(KEY.jwk()))
     issuer["keys"].respond(302, headers={"Location": "https://x.example/keys"})
-    async with httpx.AsyncClient(follow_redirects=True, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        follow_redirects=True, trust_env=False, verify=TLS
+    ) as http:
         provider = ProviderSettings.model_validate(values)
         verifier = IdentityVerifier([provider], http, clock=Clock())
         with pytest.raises(KeysUnavailable):

@@ -26,6 +26,10 @@ PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
 Verify = Callable[[str], Awaitable[Identity]]
 
 
+def _nobody(_: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("no such host")
+
+
 @asynccontextmanager
 async def verifying(*hosts: FakeIssuer, **values: Any) -> AsyncIterator[Verify]:
     """A verifier of one provider, whose hosts are all there is to reach."""
@@ -36,7 +40,8 @@ async def verifying(*hosts: FakeIssuer, **values: Any) -> AsyncIterator[Verify]:
         "all://" + host.issuer.split("/")[2]: httpx.ASGITransport(host)
         for host in hosts
     }
-    async with httpx.AsyncClient(mounts=mounts, trust_env=False) as http:
+    elsewhere = httpx.MockTransport(_nobody)
+    async with httpx.AsyncClient(mounts=mounts, transport=elsewhere) as http:
         verifier = IdentityVerifier([provider], http, clock=Clock(NOW))
 
         async def verify(token: str) -> Identity:

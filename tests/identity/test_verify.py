@@ -123,10 +123,19 @@ TENANT = "0f3a1c52-9d6e-4b7a-8c21-5e4d3f2a1b0c"
 TENANT_ISSUER = f"https://tenants.example/{TENANT}/v2.0"
 
 
+STRICT_CLAIMS: dict[str, Any] = {
+    "iss": TENANT_ISSUER,
+    "tid": TENANT,
+    "oid": "o-1",
+    "acr": "mfa",
+    "org": 1,
+}
+
+
 def strict(*, kid: str = "key-1", without: tuple[str, ...] = (), **changes: Any) -> str:
     """A token for ``STRICT``, good but for the changes."""
-    own = {"iss": TENANT_ISSUER, "tid": TENANT, "oid": "o-1", "acr": "mfa", "org": 1}
-    return KEY.under(kid).token(good_claims(NOW, without=without, **(own | changes)))
+    whole = good_claims(NOW, without=without, **(STRICT_CLAIMS | changes))
+    return KEY.under(kid).token(whole)
 
 
 LOGOUT: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
@@ -554,9 +563,8 @@ async def test_of_several_faults_the_first_in_the_order_of_the_rules_is_named(
     verifier: IdentityVerifier, first: int
 ) -> None:
     """The cheap ones first, and none of the claims before the signature."""
-    own = {"iss": TENANT_ISSUER, "tid": TENANT, "oid": "o-1", "acr": "mfa", "org": 1}
     whole_header: dict[str, Any] = {}
-    whole_claims = good_claims(NOW, **own)
+    whole_claims = good_claims(NOW) | STRICT_CLAIMS
     for _, header_fault, claim_fault in reversed(IN_ORDER[first:]):
         whole_header |= header_fault
         whole_claims |= claim_fault
