@@ -173,6 +173,11 @@ def test_a_kid_that_names_two_keys_names_none() -> None:
     assert len(keys) == 1
 
 
+def test_keys_that_differ_in_the_exponent_alone_are_two_keys() -> None:
+    keys = keyset(RSA.jwk(), RSA.jwk(e="Aw"), EC.jwk(kid="b"))
+    assert materials(keys) == []
+
+
 def test_the_same_key_listed_twice_is_one_key() -> None:
     keys = keyset(RSA.jwk(), RSA.jwk(alg=None), RSA.jwk(kid="b"))
     assert len(keys) == 1
@@ -278,6 +283,14 @@ def test_one_rsa_key_without_alg_serves_both_of_its_schemes() -> None:
     keys = keyset(RSA.jwk(alg=None), algs=("RS256", "PS256"))
     assert materials(keys) == materials(keys, "PS256") == RSA_MATERIAL
     assert len(keys) == 1
+
+
+@pytest.mark.parametrize("kid", ["a", None])
+def test_one_key_published_for_many_issuers_is_tried_eight_times_at_most(
+    kid: str | None,
+) -> None:
+    keys = keyset(*(RSA.jwk(issuer=f"https://{n}") for n in range(9)))
+    assert len(keys.candidates("RS256", kid)) == 8
 
 
 def test_one_key_published_for_two_issuers_is_a_candidate_for_each() -> None:

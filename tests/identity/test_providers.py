@@ -539,6 +539,8 @@ async def test_google_a_phones_token_names_the_phone_in_azp() -> None:
         ({}, ("hd",), False),
         ({"email": "ada@gmail.com"}, ("hd",), True),
         ({"email": "ada@notgmail.com"}, ("hd",), False),
+        ({"email": "Ada@GMail.com"}, ("hd",), True),
+        ({"hd": None}, (), False),
     ],
     ids=str,
 )

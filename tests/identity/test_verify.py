@@ -676,6 +676,7 @@ ACCEPTED: list[tuple[str, Callable[[], str]]] = [
     ("auth_time within the leeway", lambda: claims(auth_time=NOW + 60)),
     ("the longest sub", lambda: claims(sub="s" * 255)),
     ("the shortest sub", lambda: claims(sub="0")),
+    ("a sub with slashes", lambda: claims(sub="people/ada/1")),
     ("a sub of Auth0", lambda: claims(sub="samlp|acme|ada lovelace")),
     ("Keycloak's ID token", lambda: claims(typ="ID")),
     ("Cognito's ID token", lambda: claims(without=("nonce",), token_use="id")),
@@ -959,6 +960,12 @@ async def test_a_verified_address_is_trusted_only_from_a_trusted_provider(
         verifier = IdentityVerifier([provider], http, clock=Clock(NOW))
         identity = await identity_of(verifier, KEY.token(GOOD))
     assert (identity.email, identity.email_trusted) == ("ada@example.com", trust_email)
+
+
+def test_whom_a_key_is_published_for_matters_among_tenants_only() -> None:
+    keys = parse_keyset({"keys": [KEY.jwk(issuer="https://x.example")]}, ["RS256"])
+    token = parse(UnverifiedToken(KEY.token(GOOD)))
+    assert is_signed_by(token, SigningHeader("RS256", "key-1"), ISSUER, keys)
 
 
 def test_the_signature_must_cover_the_very_claims_that_are_judged() -> None:
