@@ -250,6 +250,15 @@ async def test_a_provider_that_signs_otherwise_is_told_from_one_without_keys(
     assert problem == "the provider does not sign with RS256; correct algs"
 
 
+@pytest.mark.parametrize("values", [provider_values(issuer=f"{ISSUER}/")], ids=["/"])
+async def test_a_slash_too_many_in_the_settings_is_told_from_another_issuer(
+    issuer: respx.MockRouter, verifier: IdentityVerifier
+) -> None:
+    del issuer
+    problem = (await verifier.probe("main")).problem
+    assert "differs from the configured one only by a trailing slash" in (problem or "")
+
+
 async def test_a_set_full_of_traps_still_yields_its_one_good_key(
     issuer: respx.MockRouter, verifier: IdentityVerifier
 ) -> None:
