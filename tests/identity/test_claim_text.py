@@ -102,6 +102,10 @@ def test_any_text_becomes_a_safe_name_or_none(text: str) -> None:
         ({"email": " a@b.example", "email_verified": True}, ("a@b.example", False)),
         ({"email": "no address", "email_verified": True}, (None, False)),
         ({"email": "a@" + "b" * 253, "email_verified": True}, (None, False)),
+        (
+            {"email": "a@" + "b" * 252, "email_verified": True},
+            ("a@" + "b" * 252, True),
+        ),
         ({"email": ["a@b.example"], "email_verified": True}, (None, False)),
         ({"email_verified": True}, (None, False)),
     ],

@@ -314,13 +314,15 @@ def test_certificates_that_cannot_be_read_are_refused_at_start(
         ProviderSettings.model_validate(provider_values(ca_bundle=path))
 
 
-async def test_a_proxy_is_asked_and_addresses_in_urls_are_judged_before_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    lines: list[bytes] = []
+@pytest.fixture
+async def proxied(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
+    """A proxy in the environment, which refuses: the hosts it was asked for."""
+    asked: list[str] = []
 
     async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lines.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0])
+        method, target, _ = (await reader.readuntil(b"\r\n\r\n")).split(maxsplit=2)
+        assert method == b"CONNECT"
+        asked.append(target.decode().removesuffix(":443"))
         writer.write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
         writer.close()
 
@@ -328,16 +330,63 @@ async def test_a_proxy_is_asked_and_addresses_in_urls_are_judged_before_it(
         port = listener.sockets[0].getsockname()[1]
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("NO_PROXY", "inside.example")
-        resolver = Answers([["10.0.0.1"]])
-        hosts = [HOST, "169.254.169.254", "8.8.8.8", "inside.example"]
-        problems = [
-            (await probe(resolver, jwks_uri=f"https://{host}/keys")).problems[0]
-            for host in hosts
-        ]
-    refused = [NOT_PUBLIC in problem for problem in problems]
-    assert refused == [False, True, False, True]
-    idp, public = (b"CONNECT %b:443 HTTP/1.1" % h for h in (b"idp.example", b"8.8.8.8"))
-    assert lines == [idp, idp, public, public]
+        yield asked
+
+
+async def test_a_proxy_is_asked_for_public_hosts_and_names_are_its_to_look_up(
+    proxied: list[str],
+) -> None:
+    resolver = Answers([["10.0.0.1"]])
+    for host in (HOST, "8.8.8.8"):
+        report = await probe(resolver, jwks_uri=f"https://{host}/keys")
+        assert NOT_PUBLIC not in str(report.problems)
+    assert (proxied, resolver.asked) == ([HOST, HOST, "8.8.8.8", "8.8.8.8"], 0)
+
+
+async def test_a_host_past_the_proxy_is_looked_up_and_judged_here(
+    proxied: list[str],
+) -> None:
+    resolver = Answers([["10.0.0.1"]])
+    report = await probe(resolver, jwks_uri="https://inside.example/keys")
+    assert NOT_PUBLIC in str(report.problems)
+    assert (proxied, resolver.asked) == ([], 2)
+
+
+@pytest.mark.parametrize(
+    ("host", "public", "private_too"),
+    [
+        ("idp.example", True, True),
+        ("3com.example", True, True),
+        ("localhost.example", True, True),
+        ("idp.local.example.", True, True),
+        ("10.0.0.1", False, True),
+        ("[::1]", False, True),
+        ("vault", False, True),
+        ("localhost", False, True),
+        ("idp.localhost", False, True),
+        ("idp.LOCAL", False, True),
+        ("idp.corp.internal.", False, True),
+        ("nas.home.arpa", False, True),
+        ("169.254.169.254", False, False),
+        ("[::ffff:169.254.169.254]", False, False),
+        ("169.254.169.254.", False, False),
+        ("2852039166", False, False),
+        ("0xA9FEA9FE", False, False),
+        ("127.1", False, False),
+        ("idp.0x1", False, False),
+    ],
+)
+async def test_a_proxy_is_not_asked_for_what_is_private_by_its_spelling(
+    proxied: list[str], host: str, *, public: bool, private_too: bool
+) -> None:
+    asked = []
+    for allowed in (False, True):
+        uri = f"https://{host}/keys"
+        report = await probe(jwks_uri=uri, allow_private_network=allowed)
+        asked.append(bool(proxied))
+        assert asked[-1] is not (NOT_PUBLIC in str(report.problems))
+        proxied.clear()
+    assert asked == [public, private_too]
 
 
 async def test_a_request_for_nobody_is_not_sent() -> None:

@@ -5,8 +5,10 @@ The same cases go through the doctor's probe, whose one line an operator acts on
 
 import asyncio
 import gzip
+import hmac
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -15,12 +17,13 @@ import pytest
 import respx
 from typing_extensions import override
 
-from sso_box_api.errors import KeysUnavailable
-from sso_box_api.identity import IdentityVerifier, UnverifiedToken
+from sso_box_api.errors import BadSignature, KeysUnavailable
+from sso_box_api.identity import IdentityVerifier, KeysState, UnverifiedToken
 from sso_box_api.identity.documents import MAX_DOCUMENT_BYTES
+from sso_box_api.identity.key_source import METADATA_TTL_S
 from sso_box_api.settings import ProviderSettings
 from tests.support.oidc import Clock, provider_values
-from tests.support.tokens import SigningKey, good_claims
+from tests.support.tokens import SigningKey, b64url, compact_json, good_claims
 
 KEY = SigningKey.rsa("key-1")
 EC_KEY = SigningKey.ec("key-ec")
@@ -29,6 +32,8 @@ DISCOVERY = f"{ISSUER}/.well-known/openid-configuration"
 JWKS = f"{ISSUER}/keys"
 METADATA = {"issuer": ISSUER, "jwks_uri": JWKS}
 MARK = "text-of-the-other-end"
+# Nothing is connected to here, and reading the system's certificates takes its time.
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class Chunks(httpx.AsyncByteStream):
@@ -158,19 +163,34 @@ def values() -> dict[str, Any]:
 
 
 @pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
 async def verifier(
-    issuer: respx.MockRouter, values: dict[str, Any]
+    issuer: respx.MockRouter, values: dict[str, Any], clock: Clock
 ) -> AsyncIterator[IdentityVerifier]:
     del issuer
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=TLS) as http:
         provider = ProviderSettings.model_validate(values)
-        verifier = IdentityVerifier([provider], http, clock=Clock())
+        verifier = IdentityVerifier([provider], http, clock=clock)
         yield verifier
         await verifier.close()
 
 
-def good_token(**claims: Any) -> UnverifiedToken:
-    return UnverifiedToken(KEY.token(good_claims(Clock()(), **claims)))
+def good_token(now: float = Clock().now, **header: Any) -> UnverifiedToken:
+    return UnverifiedToken(KEY.token(good_claims(now), header))
+
+
+Effect = httpx.Response | Exception | Callable[..., Any]
+
+
+def answers(issuer: respx.MockRouter, url: str, effect: Effect) -> None:
+    if isinstance(effect, httpx.Response):
+        issuer.get(url).mock(return_value=effect)
+    else:
+        issuer.get(url).mock(side_effect=effect)
 
 
 @pytest.mark.parametrize(("url", "effect", "line"), _cases())
@@ -179,13 +199,10 @@ async def test_no_answer_of_the_issuer_does_more_than_make_its_keys_unavailable(
     verifier: IdentityVerifier,
     caplog: pytest.LogCaptureFixture,
     url: str,
-    effect: httpx.Response | Exception | Callable[..., Any],
+    effect: Effect,
     line: str,
 ) -> None:
-    if isinstance(effect, httpx.Response):
-        issuer.get(url).mock(return_value=effect)
-    else:
-        issuer.get(url).mock(side_effect=effect)
+    answers(issuer, url, effect)
     with caplog.at_level(logging.WARNING), pytest.raises(KeysUnavailable) as refusal:
         await verifier.verify(good_token())
     assert (refusal.value.reason, refusal.value.retry_after) == ("keys_fetch_failed", 1)
@@ -196,6 +213,26 @@ async def test_no_answer_of_the_issuer_does_more_than_make_its_keys_unavailable(
     assert line in problem
     assert "\n" not in problem
     assert MARK not in caplog.text + problem + repr(refusal.value)
+
+
+@pytest.mark.parametrize(("url", "effect", "line"), _cases())
+async def test_no_answer_of_the_issuer_takes_keys_away_that_are_held(
+    issuer: respx.MockRouter,
+    verifier: IdentityVerifier,
+    clock: Clock,
+    url: str,
+    effect: Effect,
+    line: str,
+) -> None:
+    del line
+    await verifier.verify(good_token())
+    answers(issuer, url, effect)
+    clock.advance(METADATA_TTL_S)  # so that both documents are asked for again
+    with pytest.raises(KeysUnavailable, match="keys_fetch_failed"):
+        await verifier.verify(good_token(clock(), kid="unknown"))
+    assert (await verifier.verify(good_token(clock()))).subject == "00u1ada"
+    state = verifier.key_states()["main"]
+    assert state == KeysState("stale", METADATA_TTL_S, 1)
 
 
 async def test_a_provider_that_signs_otherwise_is_told_from_one_without_keys(
@@ -230,6 +267,48 @@ async def test_the_probe_names_a_provider_that_publishes_private_keys(
     issuer["keys"].respond(**jwks(KEY.jwk(d="AQAB")))
     [problem] = (await verifier.probe("main")).problems
     assert "private keys" in problem
+
+
+@pytest.mark.parametrize("values", [provider_values(issuer=f"{ISSUER}/")], ids=["/"])
+async def test_a_slash_too_many_in_the_settings_is_told_from_another_issuer(
+    issuer: respx.MockRouter, verifier: IdentityVerifier
+) -> None:
+    del issuer
+    [problem] = (await verifier.probe("main")).problems
+    assert "differs from the configured one only by a trailing slash" in problem
+
+
+async def test_a_set_full_of_traps_still_yields_its_one_good_key(
+    issuer: respx.MockRouter, verifier: IdentityVerifier
+) -> None:
+    """Everything a hostile or careless provider may put before and after it."""
+    twice = [SigningKey.rsa("twice", number=number) for number in (1, 2)]
+    leaked = SigningKey.rsa("leaked", number=3)
+    shared = b64url(b"secret of everybody")
+    traps: list[Any] = [
+        None,
+        [],
+        EC_KEY.jwk(kid="key-1", alg=None),
+        {"kty": "oct", "kid": "key-1", "alg": "RS256", "k": shared},
+        {"kty": "RSA", "kid": "key-1", "n": 7, "e": []},
+        SigningKey.rsa("key-1", number=1).jwk(use="enc"),
+        SigningKey.rsa("key-1", bits=1024).jwk(),
+        *(key.jwk() for key in twice),
+        leaked.jwk(d="AQAB"),
+    ]
+    issuer["keys"].respond(**jwks(*traps, KEY.jwk(), *traps))
+    assert (await verifier.verify(good_token())).subject == "00u1ada"
+    assert verifier.key_states()["main"].keys == 2
+    for key in twice:
+        token = UnverifiedToken(key.token(good_claims(Clock()())))
+        with pytest.raises(BadSignature, match="kid_unknown"):
+            await verifier.verify(token)
+    claims = good_claims(Clock()())
+    signing_input = f"{b64url(compact_json({'alg': 'HS256', 'kid': 'key-1'}))}"
+    signing_input += f".{b64url(compact_json(claims))}"
+    mac = hmac.digest(b"secret of everybody", signing_input.encode(), "sha256")
+    with pytest.raises(BadSignature, match="alg_not_allowed"):
+        await verifier.verify(UnverifiedToken(f"{signing_input}.{b64url(mac)}"))
 
 
 async def test_reading_stops_at_the_limit(
@@ -278,7 +357,9 @@ async def test_redirects_are_not_followed_even_by_a_client_that_would(
 ) -> None:
     elsewhere = issuer.get("https://x.example/keys").respond(**jwks(KEY.jwk()))
     issuer["keys"].respond(302, headers={"Location": "https://x.example/keys"})
-    async with httpx.AsyncClient(follow_redirects=True, trust_env=False) as http:
+    async with httpx.AsyncClient(
+        follow_redirects=True, trust_env=False, verify=TLS
+    ) as http:
         provider = ProviderSettings.model_validate(values)
         verifier = IdentityVerifier([provider], http, clock=Clock())
         with pytest.raises(KeysUnavailable):

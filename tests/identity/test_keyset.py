@@ -36,11 +36,64 @@ ZEROS = b64url(bytes(32))
         {"key_ops": ["verify"]},
         {"use": None, "key_ops": ["sign", "verify"]},
         {"x5c": ["junk"], "x5t": 1, "unknown": {}},
+        {"use": "sig", "key_ops": ["verify"], "alg": "RS256", "ext": True},
     ],
     ids=str,
 )
 def test_a_key_fit_for_signatures_is_used(changes: dict[str, Any]) -> None:
     assert materials(keyset(RSA.jwk(**changes))) == RSA_MATERIAL
+
+
+def number(bits: int) -> str:
+    """The largest of so many bits, which is odd."""
+    return b64url(((1 << bits) - 1).to_bytes((bits + 7) // 8))
+
+
+SIZES: dict[str, tuple[dict[str, Any], bool]] = {
+    "n of 2047 bits": ({"n": number(2047)}, False),
+    "n of 2048 bits": ({"n": number(2048)}, True),
+    "n of 8192 bits": ({"n": number(8192)}, True),
+    "n of 8193 bits": ({"n": number(8193)}, False),
+    "e=3": ({"e": "Aw"}, True),
+    "e of 32 bits": ({"e": number(32)}, True),
+    "e of 33 bits": ({"e": number(33)}, False),
+    "kid of 256": ({"kid": "k" * 256}, True),
+    "kid of 257": ({"kid": "k" * 257}, False),
+    "kid with a space": ({"kid": " ~"}, True),
+    "kid with DEL": ({"kid": "\x7f"}, False),
+    "kid not ASCII": ({"kid": "é"}, False),
+}
+
+
+@pytest.mark.parametrize(("changes", "fits"), SIZES.values(), ids=SIZES.keys())
+@pytest.mark.parametrize("alg", ["RS256", "PS256"])
+def test_sizes_are_bounded_on_both_sides(
+    changes: dict[str, Any], *, fits: bool, alg: str
+) -> None:
+    keys = keyset(RSA.jwk(alg=None, **changes), algs=(alg,))
+    assert len(keys) == int(fits)
+
+
+@pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512"])
+def test_a_curve_fits_its_own_algorithm_only(alg: str) -> None:
+    """The signature library would verify ES512 under a key of P-256."""
+    keys = [
+        SigningKey.ec(own, own).jwk(alg=None) for own in ("ES256", "ES384", "ES512")
+    ]
+    found = keyset(*keys, algs=(alg,))
+    assert [
+        materials(found, alg, kid) != [] for kid in ("ES256", "ES384", "ES512")
+    ] == [alg == own for own in ("ES256", "ES384", "ES512")]
+
+
+@pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize("kid", ["a", None])
+def test_a_shared_secret_is_never_a_key_and_is_reported(
+    alg: str, kid: str | None
+) -> None:
+    secret = {"kty": "oct", "k": "c2VjcmV0", "kid": kid, "alg": alg}
+    keys = keyset({k: v for k, v in secret.items() if v}, algs=(alg,))
+    assert (len(keys), keys.leaks_private) == (0, True)
 
 
 UNFIT: dict[str, Any] = {
@@ -120,6 +173,11 @@ def test_a_kid_that_names_two_keys_names_none() -> None:
     assert len(keys) == 1
 
 
+def test_keys_that_differ_in_the_exponent_alone_are_two_keys() -> None:
+    keys = keyset(RSA.jwk(), RSA.jwk(e="Aw"), EC.jwk(kid="b"))
+    assert materials(keys) == []
+
+
 def test_the_same_key_listed_twice_is_one_key() -> None:
     keys = keyset(RSA.jwk(), RSA.jwk(alg=None), RSA.jwk(kid="b"))
     assert len(keys) == 1
@@ -177,26 +235,62 @@ def test_keys_are_of_the_maintained_backend_and_built_once(
 ED = SigningKey.ed25519("a")
 
 
-def test_an_ed25519_key_is_used_for_eddsa() -> None:
-    keys = keyset(RSA.jwk(), ED.jwk(alg=None), algs=("EdDSA",))
-    assert [material[:2] for material in materials(keys, "EdDSA")] == [
-        ("OKP", "Ed25519")
-    ]
+@pytest.mark.parametrize("published", [None, "EdDSA", "Ed25519"])
+@pytest.mark.parametrize(
+    "algs", [("EdDSA",), ("Ed25519",), ("EdDSA", "Ed25519")], ids=" ".join
+)
+def test_an_ed25519_key_of_either_name_is_used_for_the_configured_names(
+    published: str | None, algs: tuple[str, ...]
+) -> None:
+    keys = keyset(RSA.jwk(), ED.jwk(alg=published), algs=algs)
+    assert len(keys) == 1
+    for alg in ("EdDSA", "Ed25519"):
+        found = [key.alg for key in keys.candidates(alg, "a")]
+        assert found == ([alg] if alg in algs else [])
+        assert all(m[:2] == ("OKP", "Ed25519") for m in materials(keys, alg))
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"crv": "Ed448"}, {"crv": None}, {"x": "AAAA"}, {"x": None}, {"alg": "ES256"}],
+    [
+        {"crv": "Ed448"},
+        {"crv": None},
+        {"x": "AAAA"},
+        {"x": None},
+        {"alg": "ES256"},
+        {"alg": "Ed448"},
+        {"alg": ["EdDSA"]},
+        {"alg": {"Ed25519": 1}},
+    ],
     ids=str,
 )
-def test_an_unfit_ed25519_key_is_passed_over(changes: dict[str, Any]) -> None:
-    assert len(keyset(ED.jwk(**changes), algs=("EdDSA",))) == 0
+@pytest.mark.parametrize("alg", ["EdDSA", "Ed25519"])
+def test_an_unfit_ed25519_key_is_passed_over(changes: dict[str, Any], alg: str) -> None:
+    assert len(keyset(ED.jwk(**changes), algs=(alg,))) == 0
+
+
+@pytest.mark.parametrize(
+    ("signing_key", "alg"), [(RSA, "EdDSA"), (EC, "Ed25519"), (ED, "RS256")]
+)
+def test_the_names_of_ed25519_fit_no_other_key(
+    signing_key: SigningKey, alg: str
+) -> None:
+    published = (signing_key.jwk(alg=name) for name in ("EdDSA", "Ed25519", None))
+    assert len(keyset(*published, algs=(alg,))) == 0
 
 
 def test_one_rsa_key_without_alg_serves_both_of_its_schemes() -> None:
     keys = keyset(RSA.jwk(alg=None), algs=("RS256", "PS256"))
     assert materials(keys) == materials(keys, "PS256") == RSA_MATERIAL
     assert len(keys) == 1
+
+
+@pytest.mark.parametrize("kid", ["a", None])
+def test_one_key_published_for_many_issuers_is_tried_eight_times_at_most(
+    kid: str | None,
+) -> None:
+    keys = keyset(*(RSA.jwk(issuer=f"https://{n}") for n in range(9)))
+    assert len(keys.candidates("RS256", kid)) == 8
 
 
 def test_one_key_published_for_two_issuers_is_a_candidate_for_each() -> None:

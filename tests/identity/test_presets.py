@@ -221,6 +221,35 @@ def test_what_cannot_be_meant_is_refused_by_the_name_of_the_setting(
     assert any(text.strip().startswith(says) for text in texts), texts
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"leeway_s": 301},
+        {"leeway_s": -1},
+        {"algs": []},
+        {"keys_default_ttl_s": 299},
+        {"keys_default_ttl_s": 86_401},
+        {"client_ids": []},
+        {"issuer": "https://login.example?a=1"},
+        {"issuer": "https://login.example#a"},
+        {"issuer": "https://a@login.example"},
+        {"issuer": "https://login.example/\n"},
+        {"other_issuers": ["https://login.example?a=1"]},
+    ],
+    ids=str,
+)
+def test_a_value_out_of_its_bounds_is_refused(values: dict[str, Any]) -> None:
+    whole = {"id": "main", "client_ids": ["spa"], **PLAIN}
+    ProviderSettings.model_validate(whole)
+    with pytest.raises(ValidationError):
+        ProviderSettings.model_validate(whole | values)
+
+
+def test_signatures_are_rs256_alone_unless_algs_says_otherwise() -> None:
+    assert ProviderSettings.model_fields["algs"].default == ("RS256",)
+    assert all("algs" not in preset.values for preset in PRESETS.values())
+
+
 def test_settings_that_are_no_mapping_are_refused() -> None:
     with pytest.raises(ValidationError):
         ProviderSettings.model_validate([])

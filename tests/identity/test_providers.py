@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from sso_box_api.errors import CredentialError
+from sso_box_api.errors import CredentialError, KeysUnavailable
 from sso_box_api.identity import Identity, IdentityVerifier, UnverifiedToken
 from sso_box_api.settings import ProviderSettings
 from tests.support.oidc import Clock, FakeIssuer
@@ -26,6 +26,10 @@ PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
 Verify = Callable[[str], Awaitable[Identity]]
 
 
+def _nobody(_: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("no such host")
+
+
 @asynccontextmanager
 async def verifying(*hosts: FakeIssuer, **values: Any) -> AsyncIterator[Verify]:
     """A verifier of one provider, whose hosts are all there is to reach."""
@@ -36,7 +40,8 @@ async def verifying(*hosts: FakeIssuer, **values: Any) -> AsyncIterator[Verify]:
         "all://" + host.issuer.split("/")[2]: httpx.ASGITransport(host)
         for host in hosts
     }
-    async with httpx.AsyncClient(mounts=mounts, trust_env=False) as http:
+    elsewhere = httpx.MockTransport(_nobody)
+    async with httpx.AsyncClient(mounts=mounts, transport=elsewhere) as http:
         verifier = IdentityVerifier([provider], http, clock=Clock(NOW))
 
         async def verify(token: str) -> Identity:
@@ -111,6 +116,16 @@ async def test_okta_one_tenant_under_two_issuers_is_one_person() -> None:
         await refused(verify, other_server, "iss_unknown")
         admin = okta("https://acme-admin.okta.com/oauth2/default")
         await refused(verify, admin, "iss_unknown")
+        await refused(verify, okta("https://acme.okta.com"), "iss_unknown")
+
+
+async def test_okta_its_access_token_for_the_same_client_is_no_id_token() -> None:
+    keys_path = "/oauth2/default/v1/keys"
+    async with verifying(
+        host_of(OKTA, KEY, keys_path=keys_path), kind="okta", issuer=OKTA
+    ) as verify:
+        access = okta(jti="AT.x", cid="spa", uid="00uid4BxXw6I6TV4m0g3")
+        await refused(verify, access, "access_token_claims")
 
 
 # --- Auth0 ----------------------------------------------------------------------------
@@ -147,6 +162,21 @@ async def test_auth0_the_slash_and_ten_hours_belong_to_it() -> None:
         await refused(verify, auth0(org_id="org_evil"), "required_claim")
 
 
+async def test_auth0_its_access_tokens_under_the_same_key_are_no_id_tokens() -> None:
+    async with verifying(
+        host_of(AUTH0, KEY, keys_path="/.well-known/jwks.json"),
+        kind="auth0",
+        issuer=AUTH0,
+    ) as verify:
+        of_a_person: dict[str, Any] = {"azp": "spa", "scope": "openid profile"}
+        api = auth0(**of_a_person, aud=["https://api.acme.example", "spa"])
+        await refused(verify, api, "aud_untrusted_extra")
+        await refused(verify, auth0(**of_a_person), "access_token_claims")
+        machine = auth0(sub="spa@clients", gty="client-credentials")
+        await refused(verify, machine, "token_kind")
+        await refused(verify, auth0(header_typ="at+jwt"), "typ_not_accepted")
+
+
 # --- Entra ----------------------------------------------------------------------------
 
 MICROSOFT = "https://login.microsoftonline.com"
@@ -165,7 +195,13 @@ def entra_metadata(*keys: SigningKey) -> FakeIssuer:
     return host
 
 
-def entra(tenant: str = ACME, issuer: str | None = None, **changes: Any) -> str:
+def entra(
+    tenant: str = ACME,
+    issuer: str | None = None,
+    *,
+    without: tuple[str, ...] = (),
+    **changes: Any,
+) -> str:
     claims = {
         "sub": "AAAAAAAAAAAAAAAAAAAAAIkzqFVrSaSaFHy782bbtaQ",
         "tid": tenant,
@@ -177,7 +213,8 @@ def entra(tenant: str = ACME, issuer: str | None = None, **changes: Any) -> str:
         "preferred_username": "ada@acme.example",
         "email": "ada@acme.example",
     }
-    return token(issuer or f"{MICROSOFT}/{tenant}/v2.0", claims | changes)
+    kept = {k: v for k, v in (claims | changes).items() if k not in without}
+    return token(issuer or f"{MICROSOFT}/{tenant}/v2.0", kept)
 
 
 SUBJECT = f"{ACME}/690222be-ff1a-4d56-abd1-7e4f7d38e474"
@@ -219,6 +256,7 @@ async def test_entra_a_token_without_tid_is_of_no_tenant() -> None:
         entra_metadata(KEY), kind="entra", tenants=[ACME, BETA], subject_claims=["oid"]
     ) as verify:
         assert (await verify(entra())).subject == "690222be-ff1a-4d56-abd1-7e4f7d38e474"
+        await refused(verify, entra(without=("tid",)), "tenant_mismatch")
         await refused(verify, entra(tid=None), "tenant_mismatch")
 
 
@@ -241,6 +279,42 @@ async def test_entra_a_key_for_personal_accounts_signs_for_no_company() -> None:
         await refused(verify, personal.token(claims), "key_of_other_issuer")
         own = claims | {"iss": f"{MICROSOFT}/{PERSONAL}/v2.0", "tid": PERSONAL}
         assert (await verify(personal.token(own))).namespace == f"entra:{PERSONAL}"
+
+
+async def test_entra_without_kid_keys_of_others_are_no_candidates() -> None:
+    """So the set cannot tell, and a newer one is asked for."""
+    host = entra_metadata()
+    issuer = f"{MICROSOFT}/{PERSONAL}/v2.0"
+    host.jwks = [SigningKey.rsa("personal", number=1).jwk(alg=None, issuer=issuer)]
+    async with verifying(host, kind="entra", tenants=[ACME, PERSONAL]) as verify:
+        times = {"iat": NOW, "exp": NOW + 60}
+        claims = {"aud": "spa", **times, "sub": "s", "tid": ACME, "oid": "o"}
+        without_kid = KEY.under(None).token(
+            {"iss": f"{MICROSOFT}/{ACME}/v2.0", **claims}
+        )
+        await refused(verify, without_kid, "signature_invalid")
+        host.jwks.append(KEY.jwk(alg=None))
+        assert (await verify(without_kid)).namespace == f"entra:{ACME}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"scp": "access_as_user"}, "access_token_claims"),
+        ({"appid": "spa"}, "access_token_claims"),
+        ({"idtyp": "app"}, "token_kind"),
+    ],
+    ids=str,
+)
+async def test_entra_its_access_token_for_the_same_client_is_no_id_token(
+    changes: dict[str, Any], reason: str
+) -> None:
+    """A page with an API of its own may have both for one client id."""
+    async with verifying(
+        entra_metadata(KEY), kind="entra", tenants=[ACME, BETA]
+    ) as verify:
+        assert (await verify(entra(without=("nonce",)))).subject == SUBJECT
+        await refused(verify, entra(without=("nonce",), **changes), reason)
 
 
 async def test_entra_the_first_version_of_tokens_only_where_it_is_listed() -> None:
@@ -340,6 +414,25 @@ async def test_b2c_metadata_that_lies_elsewhere_than_the_issuer_says() -> None:
         assert not identity.email_trusted
         empty = await verify(token(issuer, claims | {"emails": []}))
         assert empty.email is None
+        # Neither where the metadata lies nor what its address seems to say.
+        for other in (f"{policy}/v2.0", f"{policy}/v2.0/", issuer.rstrip("/")):
+            await refused(verify, token(other, claims), "iss_unknown")
+
+
+async def test_b2c_metadata_at_the_usual_place_is_not_guessed_at() -> None:
+    issuer = f"https://acme.b2clogin.com/{ACME}/v2.0/"
+    policy = f"https://acme.b2clogin.com/{ACME}/b2c_1_signin/v2.0"
+    host = host_of(issuer, KEY, at=policy)
+    host.metadata["issuer"] = f"{policy}/"
+    async with verifying(
+        host,
+        kind="entra-b2c",
+        issuer=issuer,
+        discovery_url=f"{policy}/.well-known/openid-configuration",
+    ) as verify:
+        with pytest.raises(KeysUnavailable):
+            await verify(token(issuer, {"sub": "s"}))
+    assert host.requests == [host.discovery_path]
 
 
 # --- OneLogin -------------------------------------------------------------------------
@@ -360,6 +453,11 @@ async def test_onelogin_a_number_as_text_and_an_address_nobody_vouches_for() -> 
         identity = await verify(token(issuer, claims))
         assert (identity.subject, identity.email_trusted) == ("40065476", False)
         await refused(verify, token(issuer, claims | {"sub": 40065476}), "sub_invalid")
+        for other in (f"{issuer}/", "https://acme.onelogin.com/oidc"):
+            await refused(verify, token(other, claims), "iss_unknown")
+        # It has no such claim; whoever wrote one, it was not this provider's word.
+        claimed = await verify(token(issuer, claims | {"email_verified": "yes"}))
+        assert not claimed.email_trusted
 
 
 # --- Google ---------------------------------------------------------------------------
@@ -441,6 +539,8 @@ async def test_google_a_phones_token_names_the_phone_in_azp() -> None:
         ({}, ("hd",), False),
         ({"email": "ada@gmail.com"}, ("hd",), True),
         ({"email": "ada@notgmail.com"}, ("hd",), False),
+        ({"email": "Ada@GMail.com"}, ("hd",), True),
+        ({"hd": None}, (), False),
     ],
     ids=str,
 )
@@ -464,6 +564,8 @@ async def test_pingone_an_access_token_says_so_in_its_typ() -> None:
         assert (await verify(token(issuer, dict(claims)))).subject == BETA
         access = token(issuer, {**claims, "header_typ": "at+jwt"})
         await refused(verify, access, "typ_not_accepted")
+        other = f"https://auth.pingone.eu/{BETA}/as"  # another environment
+        await refused(verify, token(other, dict(claims)), "iss_unknown")
 
 
 async def test_pingfederate_the_right_key_in_a_mixed_set() -> None:

@@ -138,6 +138,18 @@ async def test_a_remembered_token_gets_too_old_when_any_other_does(
     assert await stage.outcome(token) == "iat_too_old"
 
 
+@with_settings(max_auth_age_s=120)
+async def test_a_remembered_login_gets_too_old_when_any_other_does(
+    stage: Stage,
+) -> None:
+    token = stage.token()  # the login is twenty seconds old
+    await stage.verify(token)
+    stage.clock.advance(159)
+    assert await stage.outcome(token) == "00u1ada"
+    stage.clock.advance(1)
+    assert await stage.outcome(token) == "auth_time_too_old"
+
+
 async def test_a_clock_set_back_to_before_the_token_voids_it(stage: Stage) -> None:
     token = stage.token()
     await stage.verify(token)

@@ -140,7 +140,11 @@ async def test_unknown_keys_may_cause_three_fetches_and_one_more_a_minute(
     with pytest.raises(KeysUnavailable, match="keys_fetches_limited") as refusal:
         await stage.verify(kid="x")
     assert refusal.value.retry_after == 60
-    stage.clock.advance(59)
+    stage.clock.advance(30)
+    with pytest.raises(KeysUnavailable, match="keys_fetches_limited") as refusal:
+        await stage.verify(kid="x")
+    assert refusal.value.retry_after == 30
+    stage.clock.advance(29)
     assert await outcome(stage.verify(kid="x")) == "keys_fetches_limited"
     assert stage.issuer.key_fetches == 4
     stage.clock.advance(1)
@@ -268,6 +272,20 @@ async def test_warm_keys_outlive_an_hour_without_the_issuer(stage: Stage) -> Non
     assert stage.state == KeysState("fresh", 0, 1)
 
 
+async def test_an_hour_of_silence_costs_a_warm_user_no_wait(stage: Stage) -> None:
+    """Requests hang at the issuer, and nobody's login waits for one of them."""
+    await stage.verify()
+    stage.issuer.gate.clear()
+    for _ in range(65):
+        stage.clock.advance(60)
+        for _ in range(2):
+            assert await asyncio.wait_for(stage.verify(), 1) == "00u1ada"
+    assert stage.issuer.key_fetches == 2  # the one that hangs is the only one
+    stage.issuer.gate.set()
+    await stage.settle()
+    assert stage.state == KeysState("fresh", 0, 1)
+
+
 async def test_an_unknown_key_is_unavailable_not_wrong_while_the_issuer_is_down(
     stage: Stage,
 ) -> None:
@@ -344,6 +362,7 @@ async def test_a_pause_does_not_keep_a_token_from_the_fetch_that_runs_anyway(
         (None, HOUR),
         ("no-cache", HOUR),
         ("No-Store, max-age=0", HOUR),
+        ("no-cache, max-age=7200", HOUR),
         ("public", HOUR),
         ("max-age=junk", HOUR),
         ("s-maxage=7200", HOUR),
@@ -376,10 +395,14 @@ async def test_the_discovery_document_is_read_once_a_day(stage: Stage) -> None:
     assert (stage.issuer.discoveries, stage.issuer.key_fetches) == (2, 25)
 
 
-async def test_a_key_set_that_has_moved_is_found_again(stage: Stage) -> None:
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_key_set_that_has_moved_is_found_again(
+    stage: Stage, status: int
+) -> None:
     await stage.verify()
     stage.issuer.publish(NEW)
     stage.issuer.keys_path = "/keys/v2"
+    stage.issuer.absent_status = status
     assert await outcome(stage.verify(NEW)) == "keys_fetch_failed"
     assert await stage.verify(NEW) == "00u1ada"
     assert stage.issuer.discoveries == 2
@@ -433,10 +456,12 @@ async def test_private_keys_in_the_set_are_an_alarm_without_the_key(
 
 async def test_closing_ends_the_fetch_and_those_who_wait_for_it(stage: Stage) -> None:
     stage.issuer.gate.clear()
-    cold = asyncio.create_task(outcome(stage.verify()))
+    cold = asyncio.create_task(stage.verify())
     await stage.settle()
     await stage.verifier.close()
-    assert await cold == "keys_fetch_failed"
+    with pytest.raises(KeysUnavailable, match="keys_fetch_failed") as refusal:
+        await cold
+    assert refusal.value.retry_after == 1
 
 
 async def test_closing_ends_those_who_wait_for_an_unknown_key(stage: Stage) -> None:

@@ -1,8 +1,10 @@
 """Keys are renewed before they expire, by nobody's request."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
@@ -174,6 +176,23 @@ async def test_a_clock_set_back_causes_one_renewal_not_many(stage: Stage) -> Non
     await stage.wake(-24 * HOUR)
     assert stage.issuer.key_fetches == 2
     assert stage.sleeps.asked[-1] >= 0.72 * HOUR
+
+
+async def test_a_clock_that_runs_backwards_makes_the_renewal_spin_no_faster_than_a_second() -> (
+    None
+):
+    """Each look at it shows an earlier time, so that every pause seems to be over."""
+    issuer, sleeps = FakeIssuer(OLD), Sleeps()
+    issuer.down = True
+    times = itertools.count(1_800_000_000, -100)
+    async with issuer.client() as http:
+        provider = ProviderSettings.model_validate(provider_values())
+        clock = partial(next, times)
+        verifier = IdentityVerifier([provider], http, clock=clock, sleep=sleeps)
+        stage = Stage(issuer, Clock(), sleeps, verifier)
+        await stage.started()
+        assert sleeps.asked == [1]
+        await verifier.close()
 
 
 async def test_a_second_start_changes_nothing(stage: Stage) -> None:

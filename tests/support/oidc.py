@@ -17,7 +17,8 @@ from tests.support.tokens import SigningKey
 class FakeIssuer:
     """``requests`` has the path of each request, in order.
 
-    ``gate`` holds answers back while it is cleared; ``down`` answers 503 to all.
+    ``gate`` holds answers back while it is cleared; ``down`` answers 503 to all;
+    ``absent_status`` is that of paths which are not served.
     """
 
     def __init__(self, *keys: SigningKey, issuer: str = "https://idp.example") -> None:
@@ -31,6 +32,7 @@ class FakeIssuer:
         }
         self.headers: dict[str, str] = {}
         self.down = False
+        self.absent_status = 404
         self.gate = asyncio.Event()
         self.gate.set()
         self.requests: list[str] = []
@@ -80,7 +82,7 @@ class FakeIssuer:
         }
         if path in documents:
             return 200, documents[path]
-        return 404, {"error": "no such page"}
+        return self.absent_status, {"error": "no such page"}
 
 
 class Clock:

@@ -1,7 +1,8 @@
 """Which addresses a provider's documents may be fetched from.
 
-Asked by ``connection`` for every address that is about to be connected to. A name in a
-discovery document must not lead into this network or to the cloud's metadata service.
+Asked by ``connection`` for every address that is about to be connected to, and for
+every host that a proxy is about to be sent to. A name in a discovery document must not
+lead into this network or to the cloud's metadata service.
 """
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -29,6 +30,10 @@ _NEVER = tuple(
 _GLOBAL_UNICAST = ip_network("2000::/3")
 _NAT64 = ip_network("64:ff9b::/96")
 
+# Names that are of some network by definition: RFC 6761, RFC 6762, RFC 8375 (home.arpa),
+# and the one that ICANN keeps for private use, which clouds name their metadata by.
+_PRIVATE_DOMAINS = frozenset({"arpa", "internal", "local", "localhost"})
+
 
 def may_connect(provider: ProviderSettings, address: str) -> bool:
     """Whether an IP address is public, or admitted by the provider's settings.
@@ -43,6 +48,24 @@ def may_connect(provider: ProviderSettings, address: str) -> bool:
     if ip.is_loopback:
         return _is_on_loopback(provider)
     return ip.is_global and (ip.version == 4 or ip in _GLOBAL_UNICAST)  # noqa: PLR2004 - IPv4
+
+
+def may_ask_proxy_for(provider: ProviderSettings, host: str) -> bool:
+    """Whether a proxy, which looks names up itself, may be sent to this host.
+
+    An address is judged as ever; a name, by what it says without being looked up.
+    """
+    try:
+        return may_connect(provider, host)
+    except ValueError:
+        pass
+    *parents, domain = host.removesuffix(".").lower().split(".")
+    # Resolvers take such a name for an address: 127.1, 0x7f000001, 2130706433.
+    if domain[:1].isdigit():
+        return False
+    if provider.allow_private_network:
+        return True
+    return bool(parents) and domain not in _PRIVATE_DOMAINS
 
 
 def _destination(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

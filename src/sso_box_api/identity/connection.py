@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver
 from httpx_aiohttp import AiohttpTransport
 from typing_extensions import override
 
-from sso_box_api.identity.addresses import may_connect
+from sso_box_api.identity.addresses import may_ask_proxy_for, may_connect
 from sso_box_api.identity.documents import PROVIDER_EXTENSION, FetchProblem
 from sso_box_api.settings import ProviderSettings
 
@@ -31,9 +31,9 @@ class ProviderTransport(httpx.AsyncBaseTransport):
     """Connections of each provider by itself, as its settings allow them.
 
     A request says by an extension for whom it is; one that does not is a mistake
-    (``KeyError``). Obeys HTTPS_PROXY and NO_PROXY: a proxy resolves names itself, so
-    behind one only addresses that stand in the URL are judged here. ``resolver``
-    replaces the system's.
+    (``KeyError``). Obeys HTTPS_PROXY and NO_PROXY: a proxy looks names up itself, so
+    behind one only what stands in the URL is judged here. ``resolver`` replaces the
+    system's.
     """
 
     def __init__(
@@ -92,7 +92,8 @@ class _Connections:
             or proxy_bypass(request.url.host)
         ):
             return await self._send_directly(request)
-        self._check_literal(request.url.host)
+        if not may_ask_proxy_for(self._provider, request.url.host):
+            raise FetchProblem(_REFUSED)
         if proxy not in self._proxied:
             self._proxied[proxy] = self._transport(proxy=httpx.Proxy(proxy))
         return await self._proxied[proxy].handle_async_request(request)
@@ -127,14 +128,6 @@ class _Connections:
         if not may_connect(self._provider, host):
             raise _AddressRefused(_REFUSED)
         return socket.socket(family, kind, protocol)
-
-    def _check_literal(self, host: str) -> None:
-        try:
-            allowed = may_connect(self._provider, host)
-        except ValueError:
-            return
-        if not allowed:
-            raise FetchProblem(_REFUSED)
 
 
 def _open_session(**connector: Any) -> aiohttp.ClientSession:

@@ -38,7 +38,7 @@ class PssKey(Key):
 
 
 class Ed25519Key(Key):
-    """EdDSA over Ed25519, RFC 8037 section 3.1."""
+    """Ed25519, RFC 8037 section 3.1, under either of its names (RFC 9864)."""
 
     def __init__(self, public: bytes, alg: str) -> None:
         super().__init__(public, alg)

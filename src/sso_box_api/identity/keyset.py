@@ -19,8 +19,10 @@ from sso_box_api.identity.jose_keys import PSS_ALGS, Ed25519Key, PssKey
 # What can be verified at all; each provider allows a part of it.
 CURVE_OF_ALG: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 RSA_ALGS: Final = frozenset({"RS256", "RS384", "RS512"}) | PSS_ALGS
-EDDSA: Final = "EdDSA"
-SUPPORTED_ALGS: Final = RSA_ALGS | CURVE_OF_ALG.keys() | {EDDSA}
+# One algorithm under two names: RFC 9864 section 2.2 replaces the one of RFC 8037, which
+# providers still write. A published key may bear either; a token, what ``algs`` says.
+ED25519_ALGS: Final = ("EdDSA", "Ed25519")
+SUPPORTED_ALGS: Final = RSA_ALGS | CURVE_OF_ALG.keys() | set(ED25519_ALGS)
 
 MAX_KEYS = 100
 MAX_CANDIDATES = 8
@@ -119,7 +121,7 @@ def _is_for(jwk: dict[str, Any], alg: str) -> bool:
     kid, use, operations = jwk.get("kid"), jwk.get("use"), jwk.get("key_ops")
     return (
         jwk.get("kty") == _kty(alg)
-        and jwk.get("alg", alg) == alg
+        and _is_alg_for(jwk.get("alg", alg), alg)
         and (use is None or use == "sig")
         and (operations is None or _allows_verify(operations))
         and (kid is None or is_kid(kid))
@@ -127,8 +129,12 @@ def _is_for(jwk: dict[str, Any], alg: str) -> bool:
     )
 
 
+def _is_alg_for(published: object, alg: str) -> bool:
+    return published in (ED25519_ALGS if alg in ED25519_ALGS else (alg,))
+
+
 def _kty(alg: str) -> str:
-    if alg == EDDSA:
+    if alg in ED25519_ALGS:
         return "OKP"
     return "RSA" if alg in RSA_ALGS else "EC"
 

@@ -43,6 +43,7 @@ SignatureAlgorithm = Literal[
     "ES384",
     "ES512",
     "EdDSA",
+    "Ed25519",
 ]
 
 
