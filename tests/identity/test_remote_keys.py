@@ -34,6 +34,14 @@ class Stage:
         identity = await self.verifier.verify(UnverifiedToken(token))
         return identity.subject
 
+    async def stranger(self, sub: Any = "stranger") -> str:
+        """What becomes of a token under a key that nobody has, with this subject."""
+        claims = good_claims(self.clock(), sub=sub)
+        token = UnverifiedToken(NEW.token(claims, {"kid": "x"}))
+        with pytest.raises((BadSignature, KeysUnavailable)) as refusal:
+            await self.verifier.verify(token)
+        return refusal.value.reason
+
     @property
     def state(self) -> KeysState:
         return self.verifier.key_states()["main"]
@@ -151,6 +159,85 @@ async def test_unknown_keys_may_cause_three_fetches_and_one_more_a_minute(
     assert await outcome(stage.verify(kid="x")) == "kid_unknown"
     assert await outcome(stage.verify(kid="x")) == "keys_fetches_limited"
     assert stage.issuer.key_fetches == 5
+
+
+async def test_strangers_leave_one_fetch_for_people_who_were_verified_before(
+    stage: Stage,
+) -> None:
+    await stage.verify()
+    outcomes = [await stage.stranger() for _ in range(4)]
+    assert outcomes == ["kid_unknown"] * 2 + ["keys_fetches_limited"] * 2
+    stage.issuer.publish(OLD, NEW)
+    assert await stage.stranger() == "keys_fetches_limited"
+    assert await stage.verify(NEW) == "00u1ada"
+    assert stage.issuer.key_fetches == 4
+
+
+async def test_a_stranger_is_told_when_the_next_fetch_will_be(stage: Stage) -> None:
+    await stage.verify()
+    for _ in range(2):
+        await stage.stranger()
+    stage.clock.advance(45)
+    token = NEW.token(good_claims(stage.clock(), sub="stranger"), {"kid": "x"})
+    with pytest.raises(KeysUnavailable) as refusal:
+        await stage.verifier.verify(UnverifiedToken(token))
+    assert refusal.value.retry_after == 15
+    stage.clock.advance(15)
+    assert await stage.stranger() == "kid_unknown"
+
+
+async def test_who_is_not_even_named_by_a_text_is_a_stranger(stage: Stage) -> None:
+    await stage.verify()
+    subjects: list[Any] = [["00u1ada"], None, {}]
+    outcomes = [await stage.stranger(subject) for subject in subjects]
+    assert outcomes == ["kid_unknown"] * 2 + ["keys_fetches_limited"]
+
+
+async def test_a_stranger_with_a_persons_claims_delays_a_new_key_by_a_minute_at_most(
+    stage: Stage,
+) -> None:
+    await stage.verify()
+    outcomes = [await stage.stranger("00u1ada") for _ in range(4)]
+    assert outcomes == ["kid_unknown"] * 3 + ["keys_fetches_limited"]
+    stage.issuer.publish(OLD, NEW)
+    assert await outcome(stage.verify(NEW)) == "keys_fetches_limited"
+    stage.clock.advance(60)
+    await stage.stranger("00u1ada")
+    assert await stage.verify(NEW) == "00u1ada"
+
+
+async def test_fetches_that_find_new_keys_are_not_counted(stage: Stage) -> None:
+    await stage.verify()
+    for _ in range(5):
+        for new in (NEW, OLD):
+            stage.issuer.publish(new)
+            assert await stage.verify(new) == "00u1ada"
+    outcomes = [await stage.stranger("00u1ada") for _ in range(4)]
+    assert outcomes == ["kid_unknown"] * 3 + ["keys_fetches_limited"]
+
+
+async def test_a_key_that_is_renamed_or_taken_back_is_no_new_one(stage: Stage) -> None:
+    stage.issuer.publish(OLD, NEW)
+    await stage.verify()
+    for kid in ("a", "b", "c"):
+        stage.issuer.publish(OLD.under(kid))
+        assert await stage.verify(OLD.under(kid)) == "00u1ada"
+    assert await stage.stranger("00u1ada") == "keys_fetches_limited"
+
+
+async def test_an_issuer_whose_keys_are_never_twice_the_same_is_not_asked_for_ever(
+    stage: Stage,
+) -> None:
+    await stage.verify()
+    for turn in range(100):
+        stage.issuer.publish(NEW if turn % 2 else OLD)
+        await stage.stranger("00u1ada")
+    assert stage.issuer.key_fetches == 1 + 3 + 20
+    for turn in range(100):
+        stage.clock.advance(30)
+        stage.issuer.publish(NEW if turn % 2 else OLD)
+        await stage.stranger("00u1ada")
+    assert stage.issuer.key_fetches <= 1 + 3 + 20 + 2 * 50
 
 
 async def test_an_hour_of_quiet_gives_back_three_fetches_and_no_more(

@@ -3,32 +3,19 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
 
 from sso_box_api.identity import IdentityVerifier, UnverifiedToken
 from sso_box_api.settings import ProviderSettings
-from tests.support.oidc import Clock, FakeIssuer, provider_values
+from tests.support.oidc import Clock, FakeIssuer, Sleeps, provider_values
 from tests.support.tokens import SigningKey, good_claims
 
 OLD = SigningKey.rsa("old")
 NEW = SigningKey.rsa("new", number=1)
 HOUR = 3_600
-
-
-@dataclass
-class Sleeps:
-    """Sleeps of which the test decides when they end; ``asked`` has their lengths."""
-
-    asked: list[float] = field(default_factory=list)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def __call__(self, seconds: float) -> None:
-        self.asked.append(seconds)
-        await self.ended.wait()
-        self.ended.clear()
 
 
 @dataclass

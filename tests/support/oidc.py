@@ -7,6 +7,7 @@ IdP is the one to log in at; this one is made to misbehave.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -96,6 +97,19 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
+
+
+@dataclass
+class Sleeps:
+    """Sleeps of which the test decides when they end; ``asked`` has their lengths."""
+
+    asked: list[float] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, seconds: float) -> None:
+        self.asked.append(seconds)
+        await self.ended.wait()
+        self.ended.clear()
 
 
 def provider_values(**changes: Any) -> dict[str, Any]:

@@ -18,9 +18,9 @@ class InlineKeys:
     async def current(self) -> KeySet:
         return self._keys
 
-    async def newer(self, arrived: int) -> KeySet:
+    async def newer(self, arrived: int, *, known_person: bool) -> KeySet:
         """There is none, so what this set cannot judge is refused."""
-        del arrived
+        del arrived, known_person
         return self._keys
 
     def state(self) -> KeysState:

@@ -70,7 +70,14 @@ class KeySet:
                 self._named[key.kid, key.alg][key.material, key.issuer] = key
 
     def __len__(self) -> int:
-        return len({material for keys in self._by_alg.values() for material, _ in keys})
+        return len(self.materials)
+
+    @property
+    def materials(self) -> frozenset[Material]:
+        """What tells this set's keys from another's."""
+        return frozenset(
+            material for keys in self._by_alg.values() for material, _ in keys
+        )
 
     def candidates(self, alg: str, kid: str | None) -> Sequence[VerificationKey]:
         """The one key that the header's kid names, else the few that fit.

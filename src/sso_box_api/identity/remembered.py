@@ -6,17 +6,20 @@ locks and profiles are looked at every time.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cachetools import LRUCache
 
-from sso_box_api.identity.compact import MAX_TOKEN_CHARS, UnverifiedToken
+from sso_box_api.identity.compact import MAX_TOKEN_CHARS, ParsedToken, UnverifiedToken
 from sso_box_api.identity.id_token import Identity
 from sso_box_api.identity.keyset import KeySet
 from sso_box_api.settings import ProviderSettings
 
 MAX_REMEMBERED = 8192
 MAX_REMEMBERED_S = 600
+MAX_KNOWN_PEOPLE = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,26 @@ class RememberedTokens:
             claimed = min(claimed, identity.auth_time + provider.max_auth_age_s)
         until = min(claimed + provider.leeway_s, now + MAX_REMEMBERED_S)
         self._by_sha256[identity.token_sha256] = Remembered(identity, keys, now, until)
+
+
+class KnownPeople:
+    """About whom tokens were verified in this process, the most recent ones.
+
+    Decides who may ask for new keys when strangers ask for too many, and nothing else:
+    a stranger does not know people's subjects, and who does, gains no access by them.
+    """
+
+    def __init__(self) -> None:
+        self._subjects: LRUCache[tuple[str, str], None] = LRUCache(MAX_KNOWN_PEOPLE)
+
+    def add(self, verified: ParsedToken) -> None:
+        """Called once signature and claims hold."""
+        claims = verified.unverified_claims
+        self._subjects[claims["iss"], claims["sub"]] = None
+
+    def may_be(self, unverified_claims: Mapping[str, Any]) -> bool:
+        """Whether this claims to be about one of them."""
+        subject = unverified_claims.get("sub")
+        if not isinstance(subject, str):
+            return False
+        return (unverified_claims["iss"], subject) in self._subjects

@@ -21,9 +21,16 @@ from sso_box_api.settings import ProviderSettings
 
 logger = logging.getLogger(__name__)
 
-# How often tokens with unknown keys may make us ask the provider.
+# How often tokens with unknown keys may make us ask the provider. The last one is kept
+# for people who were verified before, so that no stranger can use it up.
 UNKNOWN_KEY_FETCHES = 3
 UNKNOWN_KEY_REFILL_S = 60
+KEPT_FOR_KNOWN_PEOPLE = 1
+
+# A fetch that found a new key is given back: the provider rotated, and nobody abused
+# anything. Bounded, for a provider whose answers are never twice the same.
+ROTATIONS_GIVEN_BACK = 20
+ROTATION_REFILL_S = 60
 
 # After failures in a row: pauses of 1, 2, 4 … seconds.
 MAX_PAUSE_S = 32
@@ -78,7 +85,9 @@ class RemoteKeys:
         self._unknown_keys = TokenBucket(
             UNKNOWN_KEY_FETCHES, UNKNOWN_KEY_REFILL_S, clock()
         )
+        self._rotations = TokenBucket(ROTATIONS_GIVEN_BACK, ROTATION_REFILL_S, clock())
         self._flight: asyncio.Task[None] | None = None
+        self._spent = False  # one of them, for the flight
 
     def start(self) -> None:
         """Fetch now and renew from now on, in the background, whatever comes of it."""
@@ -106,17 +115,17 @@ class RemoteKeys:
             await self._landed()
         return self._usable()
 
-    async def newer(self, arrived: int) -> KeySet:
+    async def newer(self, arrived: int, *, known_person: bool) -> KeySet:
         """The set for a request whose token the current one could not judge.
 
         ``arrived`` is ``completed`` at its arrival: whatever was fetched since then is
-        new enough, so a flood of such requests causes one fetch. Raises
+        new enough, so a flood of such requests causes one fetch. ``known_person``:
+        whether the token claims to be about somebody who was verified before. Raises
         ``KeysUnavailable`` where that fetch failed or too many were asked for.
         """
         if self._completed == arrived:
-            if not self._in_flight and not self._unknown_keys.take(self._clock()):
-                wait_s = math.ceil(self._unknown_keys.wait_s)
-                raise KeyFetchesLimited(FETCHES_LIMITED, retry_after=wait_s)
+            if not self._in_flight:
+                self._spend(0 if known_person else KEPT_FOR_KNOWN_PEOPLE)
             await self._landed()
         if self._failures or self._completed == arrived:
             raise self._unavailable()
@@ -141,6 +150,12 @@ class RemoteKeys:
             task.cancel()
         if running:
             await asyncio.wait(running)
+
+    def _spend(self, kept: int) -> None:
+        if not self._unknown_keys.take(self._clock(), kept):
+            wait_s = math.ceil(self._unknown_keys.wait_s(kept))
+            raise KeyFetchesLimited(FETCHES_LIMITED, retry_after=wait_s)
+        self._spent = True
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -180,6 +195,7 @@ class RemoteKeys:
             self._pause_until = self._clock() + pause_s
             logger.warning("keys of provider %s: %s", self._provider.id, problem)
         else:
+            self._give_back(fetched.keys)
             self._held, self._fetched_at = fetched, self._clock()
             self._failures = 0
             self._pause_until = -math.inf
@@ -190,7 +206,14 @@ class RemoteKeys:
                     "provider %s publishes private keys; it must replace them",
                     self._provider.id,
                 )
+        self._spent = False
         self._completed += 1
+
+    def _give_back(self, fetched: KeySet) -> None:
+        held = self._held.keys.materials if self._held else frozenset()
+        rotated = not fetched.materials <= held
+        if self._spent and rotated and self._rotations.take(self._clock()):
+            self._unknown_keys.put_back()
 
     def _usable(self) -> KeySet:
         if self._held is None or self.state().state == "unavailable":
@@ -216,16 +239,19 @@ class TokenBucket:
         self._level = float(size)
         self._at = now
 
-    def take(self, now: float) -> bool:
+    def take(self, now: float, kept: int = 0) -> bool:
+        """Take one, unless fewer than ``kept`` would be left."""
         gained = max(now - self._at, 0) / self._refill_s
         self._level = min(self._level + gained, self._size)
         self._at = now
-        if self._level < 1:
+        if self._level < 1 + kept:
             return False
         self._level -= 1
         return True
 
-    @property
-    def wait_s(self) -> float:
+    def put_back(self) -> None:
+        self._level = min(self._level + 1, self._size)
+
+    def wait_s(self, kept: int = 0) -> float:
         """Seconds until the next one is there, just after ``take`` refused."""
-        return (1 - self._level) * self._refill_s
+        return (1 + kept - self._level) * self._refill_s

@@ -16,7 +16,7 @@ from sso_box_api.identity.key_source import KeySource
 from sso_box_api.identity.keyset import KeySet, parse_keyset
 from sso_box_api.identity.nonce import NonceProof, check_nonce
 from sso_box_api.identity.probe import ProbeReport, inline, probe
-from sso_box_api.identity.remembered import RememberedTokens
+from sso_box_api.identity.remembered import KnownPeople, RememberedTokens
 from sso_box_api.identity.remote_keys import KeysState, RemoteKeys
 from sso_box_api.identity.signature import is_signed_by, no_key_fits, read_header
 from sso_box_api.settings import ProviderSettings
@@ -43,6 +43,7 @@ class IdentityVerifier:
         self._http = http
         self._clock = clock
         self._remembered = RememberedTokens()
+        self._known_people = KnownPeople()
         inline = _inline_sets(providers)
         self._keys: dict[str, RemoteKeys | InlineKeys] = {
             provider.id: InlineKeys(inline[provider.id])
@@ -93,12 +94,14 @@ class IdentityVerifier:
         arrived = keys.completed
         keyset = await keys.current()
         if not is_signed_by(token, header, issuer, keyset):
-            keyset = await keys.newer(arrived)
+            known_person = self._known_people.may_be(token.unverified_claims)
+            keyset = await keys.newer(arrived, known_person=known_person)
             if not is_signed_by(token, header, issuer, keyset):
                 raise no_key_fits(header).refusal()
         now = self._clock()
         identity = identify(issuer, token, now)
         self._remembered.add(provider, identity, keyset, now)
+        self._known_people.add(token)
         return identity
 
     def provider_of(self, issuer: str) -> ProviderSettings | None:
