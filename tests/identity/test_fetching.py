@@ -381,6 +381,7 @@ async def test_keys_in_the_clear_are_only_for_a_loopback_issuer_on_its_host(
         ("tomorrow", None),
         ("", None),
         ("Fri, 15 Jan 99999 08:00:00 GMT", None),
+        ("Fri, 15 Jan 99999999999999999999 08:00:00 GMT", None),
     ],
 )
 async def test_the_probe_says_by_how_much_the_clocks_differ(
