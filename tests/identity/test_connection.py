@@ -1,6 +1,7 @@
 """Where a provider's documents may be fetched from, over real sockets and real TLS."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -64,16 +65,21 @@ class Server:
 
     port: int = 0
     connections: int = 0
+    cookies: int = 0
     requests: list[bytes] = field(default_factory=list)
 
     async def answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.connections += 1
-        self.requests.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0])
-        head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(JWKS)}\r\n\r\n"
-        writer.write(head.encode() + JWKS)
-        await writer.drain()
+        head = b"HTTP/1.1 200 OK\r\nset-cookie: a=1\r\ncontent-length: %d\r\n\r\n"
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:  # until the other end closes the connection
+                request = await reader.readuntil(b"\r\n\r\n")
+                self.requests.append(request.split(b"\r\n")[0])
+                self.cookies += request.lower().count(b"\r\ncookie:")
+                writer.write(head % len(JWKS) + JWKS)
+                await writer.drain()
         writer.close()
 
 
@@ -201,6 +207,8 @@ async def test_a_provider_in_the_own_network_is_reached_where_that_is_said(
         )
         assert report.keys is not None
         assert server.requests == [b"GET /keys HTTP/1.1"] * 2
+        assert server.connections == 2  # each is judged anew
+        assert server.cookies == 0
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])

@@ -9,6 +9,7 @@ import hmac
 import json
 import logging
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -247,6 +248,25 @@ async def test_a_provider_that_signs_otherwise_is_told_from_one_without_keys(
     )
 
 
+async def test_what_the_provider_does_not_sign_with_is_not_accepted(
+    issuer: respx.MockRouter,
+) -> None:
+    """Allowed by the settings and fitting the key, it is still not what it sends."""
+    algs = ["RS256", "Ed25519"]
+    issuer["metadata"].respond(**metadata(id_token_signing_alg_values_supported=algs))
+    edwards = SigningKey.ed25519("key-ed")
+    issuer["keys"].respond(**jwks(KEY.jwk(alg=None), edwards.jwk(alg=None)))
+    values = provider_values(algs=["RS256", "PS256", "EdDSA"])
+    async with httpx.AsyncClient(trust_env=False) as http:
+        verifier = IdentityVerifier([ProviderSettings.model_validate(values)], http)
+        claims = good_claims(time.time())
+        for key in (KEY, edwards):
+            await verifier.verify(UnverifiedToken(key.token(claims)))
+        other = UnverifiedToken(KEY.under("key-1", alg="PS256").token(claims))
+        with pytest.raises(BadSignature, match="kid_unknown"):
+            await verifier.verify(other)
+
+
 async def test_the_probe_names_the_algorithms_that_the_provider_never_uses(
     issuer: respx.MockRouter,
 ) -> None:
@@ -401,6 +421,7 @@ async def test_keys_in_the_clear_are_only_for_a_loopback_issuer_on_its_host(
         ("tomorrow", "does not tell its time"),
         ("", "does not tell its time"),
         ("Fri, 15 Jan 99999 08:00:00 GMT", "does not tell its time"),
+        ("Fri, 15 Jan 99999999999999999999 08:00:00 GMT", "does not tell its time"),
     ],
 )
 async def test_the_probe_says_by_how_much_the_clocks_differ(

@@ -15,6 +15,11 @@ import httpx
 from tests.support.tokens import SigningKey
 
 
+_FAMILIES = ("RS", "PS", "ES")
+_EVERY_ALG = [f"{family}{size}" for family in _FAMILIES for size in (256, 384, 512)]
+_EVERY_ALG += ["EdDSA"]
+
+
 class FakeIssuer:
     """``requests`` has the path of each request, in order.
 
@@ -29,7 +34,7 @@ class FakeIssuer:
         self.keys_path = "/keys"
         self.metadata: dict[str, Any] = {
             "issuer": issuer,
-            "id_token_signing_alg_values_supported": ["RS256", "ES256"],
+            "id_token_signing_alg_values_supported": _EVERY_ALG,
         }
         self.headers: dict[str, str] = {}
         self.down = False

@@ -10,8 +10,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from sso_box_api.settings import ProviderSettings
 
 # No identity provider is there, in a private network either: link-local, multicast,
-# reserved, and what clouds keep for machines that ask about themselves (169.254.0.0/16
-# for most of them; Alibaba, Azure, Oracle and AWS's IPv6 have addresses of their own).
+# reserved, local-use NAT64, and what clouds keep for machines that ask about themselves
+# (169.254.0.0/16 for most of them; Alibaba, Azure, Oracle and AWS's IPv6 have addresses
+# of their own).
 _NEVER = tuple(
     ip_network(network)
     for network in (
@@ -22,6 +23,7 @@ _NEVER = tuple(
         "192.0.0.0/24",
         "224.0.0.0/3",
         "::/128",
+        "64:ff9b:1::/48",
         "fd00:ec2::/32",
         "fe80::/10",
         "ff00::/8",

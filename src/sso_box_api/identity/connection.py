@@ -51,7 +51,10 @@ class ProviderTransport(httpx.AsyncBaseTransport):
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         connections = self._connections[request.extensions[PROVIDER_EXTENSION]]
-        return await connections.send(request)
+        response = await connections.send(request)
+        # The client would keep cookies and send them back.
+        response.headers.pop("set-cookie", None)
+        return response
 
     @override
     async def aclose(self) -> None:

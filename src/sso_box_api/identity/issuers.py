@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sso_box_api.identity.documents import FetchProblem
+from sso_box_api.identity.keyset import ED25519_ALGS
 from sso_box_api.identity.rules import Rule
 from sso_box_api.settings import ProviderSettings
 from sso_box_api.settings.presets import TENANT
@@ -91,6 +92,11 @@ class ProviderMetadata:
 
     jwks_uri: str
     signing_algs: frozenset[str] = frozenset()
+
+    def may_sign_with(self, alg: str) -> bool:
+        """Whether it says so, under any name of the algorithm, or says nothing."""
+        names = ED25519_ALGS if alg in ED25519_ALGS else (alg,)
+        return not self.signing_algs or not self.signing_algs.isdisjoint(names)
 
 
 def discovery_url(provider: ProviderSettings) -> str:

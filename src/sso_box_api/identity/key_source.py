@@ -70,7 +70,8 @@ class KeySource:
         async with bounded(self._provider.fetch_timeout_s):
             metadata = await self._current_metadata()
             document = await self._jwks(metadata)
-        keys = parse_keyset(document.content, self._provider.algs)
+        algs = [alg for alg in self._provider.algs if metadata.may_sign_with(alg)]
+        keys = parse_keyset(document.content, algs)
         if not keys:
             raise FetchProblem(self._no_key_fits(metadata))
         return FetchedKeys(keys, self._ttl_s(document.cache_control), document.date)
@@ -99,8 +100,7 @@ class KeySource:
 
     def _no_key_fits(self, metadata: ProviderMetadata) -> str:
         algs = ", ".join(self._provider.algs)
-        signing_algs = metadata.signing_algs
-        if signing_algs and signing_algs.isdisjoint(self._provider.algs):
+        if not any(map(metadata.may_sign_with, self._provider.algs)):
             return f"the provider does not sign with {algs}; correct algs"
         return f"the key set holds no usable key for {algs}; check algs"
 

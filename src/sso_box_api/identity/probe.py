@@ -68,8 +68,8 @@ def inline(keys: KeySet) -> ProbeReport:
 def _discovery(provider: ProviderSettings, metadata: ProviderMetadata) -> Probed:
     if provider.jwks_uri:
         return Probed("discovery", note="not needed: jwks_uri is set")
-    never = [alg for alg in provider.algs if alg not in metadata.signing_algs]
-    if metadata.signing_algs and never:
+    never = [alg for alg in provider.algs if not metadata.may_sign_with(alg)]
+    if never:
         listed = ", ".join(never)
         problem = f"the provider does not sign with {listed}; take it out of algs"
         return Probed("discovery", problem)

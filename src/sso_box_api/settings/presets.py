@@ -37,14 +37,13 @@ GOOGLE_ALIAS: Final = "accounts.google.com"
 class Preset:
     """``values`` are defaults. Of the settings in ``needs_one_of`` one must be set.
 
-    ``limited_by``: anybody can get an account there, so either these tenants or this
-    claim has to say whose accounts count.
+    ``needs_hd``: anybody can get an account there, so that claim has to say whose count.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     needs_one_of: tuple[str, ...] = ()
     issuer_ends_with_slash: bool | None = None
-    limited_by: Literal["tenants", "hd"] | None = None
+    needs_hd: bool = False
 
 
 PRESETS: Final[Mapping[str, Preset]] = {
@@ -62,7 +61,6 @@ PRESETS: Final[Mapping[str, Preset]] = {
             "email_proof": "xms_edov",
             "trust_email": True,
         },
-        limited_by="tenants",
     ),
     # The metadata lies under the policy, and the issuer does not name the policy.
     "entra-b2c": Preset(
@@ -78,7 +76,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
             "email_proof": "hosted_domain",
             "trust_email": True,
         },
-        limited_by="hd",
+        needs_hd=True,
     ),
     "pingone": Preset(),
     # Signs as each client is set: give algs where that is not RS256.

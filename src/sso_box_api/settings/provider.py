@@ -281,18 +281,18 @@ def _with_template(provider: ProviderSettings, template: str) -> Iterator[str]:
 
 def _open_to_anyone(provider: ProviderSettings, preset: Preset) -> Iterator[str]:
     hosted = provider.required_claims.get("hd", ())
-    limited = bool(provider.tenants) or (preset.limited_by == "hd" and bool(hosted))
+    limited = bool(provider.tenants) or (preset.needs_hd and bool(hosted))
     if provider.dangerously_accept_anyone:
         if limited:
             yield "dangerously_accept_anyone: contradicts the limit that is set"
-        if preset.limited_by is None and provider.issuer_template is None:
+        if not preset.needs_hd and provider.issuer_template is None:
             yield "dangerously_accept_anyone: means nothing for this provider"
-    elif preset.limited_by == "hd" and not limited:
+    elif preset.needs_hd and not limited:
         yield (
             "required_claims: without hd, anybody with an account at the provider is"
             ' let in; put {"hd": ["your-domain.example"]}'
         )
-    if preset.limited_by == "hd" and "gmail.com" in hosted:
+    if preset.needs_hd and "gmail.com" in hosted:
         yield "required_claims: consumer accounts have no hd, so gmail.com never fits"
 
 
