@@ -14,7 +14,6 @@ import httpx
 
 from tests.support.tokens import SigningKey
 
-
 _FAMILIES = ("RS", "PS", "ES")
 _EVERY_ALG = [f"{family}{size}" for family in _FAMILIES for size in (256, 384, 512)]
 _EVERY_ALG += ["EdDSA"]
