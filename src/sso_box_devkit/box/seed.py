@@ -93,7 +93,7 @@ def _user(enterprise: Enterprise, wanted: SeedUser) -> User:
         if known is None:
             raise not_found()
         return known
-    user = enterprise.add_user(wanted.name, wanted.login, enterprise.jwt_app)
+    user = enterprise.add_user(wanted.name, wanted.login)
     user.external_app_user_id = wanted.external_app_user_id
     user.status = wanted.status
     user.space_amount = wanted.space_amount

@@ -169,7 +169,9 @@ class Enterprise:
             f"{prefix}_{self.service_number}_{secrets.token_hex(5)}@boxdevedition.com"
         )
 
-    def add_user(self, name: str, login: str | None, app: App) -> User:
+    def add_user(self, name: str, login: str | None, app: App | None = None) -> User:
+        """Made by the JWT app unless another is named."""
+        app = app or self.jwt_app
         user = self._new_user(name, login or self.app_login("AppUser"), app)
         user.is_app_user = login is None
         self.users[user.id] = user
