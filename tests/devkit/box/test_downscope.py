@@ -106,20 +106,51 @@ ATTEMPTS = {
         "item_rename",
         {"parent": {"id": "0"}},
     ),
+    "share": Attempt(
+        "PUT", "/2.0/files/{file}", "item_share", "item_rename", {"shared_link": {}}
+    ),
+    "copy": Attempt(
+        "POST",
+        "/2.0/files/{file}/copy",
+        "root_readwrite",
+        "item_upload",
+        {"parent": {"id": "{private}"}},
+    ),
+    "search": Attempt("GET", "/2.0/search?query=a", "base_explorer"),
+    "see who is in": Attempt(
+        "GET", "/2.0/folders/{docs}/collaborations", "base_explorer"
+    ),
+    "invite": Attempt(
+        "POST",
+        "/2.0/collaborations",
+        "root_readwrite",
+        "item_share",
+        {
+            "item": {"type": "folder", "id": "{docs}"},
+            "accessible_by": {"type": "user", "login": "a@b.example"},
+            "role": "viewer",
+        },
+    ),
 }
+
+
+def filled(value: Any, content: Content) -> Any:
+    if isinstance(value, dict):
+        return {name: filled(inner, content) for name, inner in value.items()}
+    return value.format(**content._asdict()) if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS.keys())
 async def test_an_operation_needs_its_scope(
     box: BoxCaller, content: Content, attempt: Attempt
 ) -> None:
-    path = attempt.path.format(**content._asdict())
+    path, body = filled(attempt.path, content), filled(attempt.body, content)
     without = await box.downscoped(content.token, attempt.too_little)
-    refused = await box.call(without, attempt.method, path, json=attempt.body)
+    refused = await box.call(without, attempt.method, path, json=body)
     assert (refused.status_code, refused.content) == (403, b"")
     assert 'error="insufficient_scope"' in refused.headers["www-authenticate"]
     holder = await box.downscoped(content.token, attempt.enough)
-    done = await box.call(holder, attempt.method, path, json=attempt.body)
+    done = await box.call(holder, attempt.method, path, json=body)
     assert done.status_code < 400
 
 

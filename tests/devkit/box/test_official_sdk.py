@@ -116,6 +116,7 @@ def share(service: BoxClient, user: BoxClient, user_id: str) -> None:
     listed = user.folders.get_folder_items("0").entries
     assert listed is not None
     assert [entry.id for entry in listed] == [folder.id]
+    assert member.id is not None
     service.memberships.delete_group_membership_by_id(member.id)
     assert user.folders.get_folder_items("0").entries == []
 
