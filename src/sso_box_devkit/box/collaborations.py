@@ -289,5 +289,5 @@ def _moment(body: dict[str, Any], name: str) -> float | None:
         return None
     try:
         return datetime.fromisoformat(value).timestamp()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise invalid_parameter(name, "Not a date and time (RFC 3339)") from error

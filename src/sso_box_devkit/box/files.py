@@ -16,7 +16,7 @@ from sso_box_devkit.box.state import Download, World
 from sso_box_devkit.box.tree import Item
 
 DOWNLOAD_LIFE_S = 900
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 
 
 async def get_file(request: Request, caller: Caller) -> Response:
@@ -70,6 +70,10 @@ async def follow_download(request: Request) -> Response:
     if asked is None:
         return Response(content, headers=headers)
     start, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+    if start > end:
+        return Response(
+            status_code=416, headers={"content-range": f"bytes */{len(content)}"}
+        )
     headers["content-range"] = f"bytes {start}-{end}/{len(content)}"
     return Response(content[start : end + 1], 206, headers)
 

@@ -64,7 +64,7 @@ async def list_users(request: Request, caller: Caller) -> Response:
         found = [
             u
             for u in found
-            if u.external_app_user_id == external_id
+            if _matches(enterprise, u, external_id)
             and u.client_id == caller.token.app.client_id
             and u.created_monotonic <= findable
         ]
@@ -144,6 +144,17 @@ def managed_user(request: Request, caller: Caller) -> User:
     if user is None or not caller.enterprise.reaches(caller.token.app, user):
         raise not_found()
     return user
+
+
+def _matches(enterprise: Enterprise, user: User, external_id: str) -> bool:
+    known = user.external_app_user_id
+    match enterprise.settings.external_id_match:
+        case "exact":
+            return known == external_id
+        case "ignore_case":
+            return known is not None and known.casefold() == external_id.casefold()
+        case "prefix":
+            return known is not None and known.startswith(external_id)
 
 
 def _starts_with(user: User, term: str) -> bool:

@@ -170,3 +170,26 @@ async def test_an_unchanged_file_is_not_told_again(box: BoxCaller, token: str) -
         headers = {"if-none-match": f'"{etag}"'}
         answer = await box.call(token, "GET", path, headers=headers)
         assert answer.status_code == status
+
+
+async def test_a_body_that_is_no_multipart_is_a_bad_request(
+    box: BoxCaller, token: str
+) -> None:
+    for content_type in ("multipart/form-data; boundary=b", "multipart/form-data"):
+        answer = await box.call(
+            token,
+            "POST",
+            "/api/2.0/files/content",
+            content=b"--x",
+            headers={"content-type": content_type},
+        )
+        assert (answer.status_code, answer.json()["type"]) == (400, "error")
+
+
+async def test_a_range_beyond_the_end_is_not_satisfiable(
+    box: BoxCaller, token: str
+) -> None:
+    path = f"/2.0/files/{await uploaded(box, token, 'a.txt')}/content"
+    url = (await box.call(token, "GET", path)).headers["location"]
+    answer = await box.http.get(url, headers={"range": "bytes=5-"})
+    assert (answer.status_code, answer.headers["content-range"]) == (416, "bytes */5")

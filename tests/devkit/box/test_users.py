@@ -52,6 +52,23 @@ async def test_the_external_id_is_matched_exactly(box: BoxCaller) -> None:
         assert await find(box, external_app_user_id=near) == []
 
 
+@pytest.mark.parametrize(
+    ("match", "asked", "found"),
+    [
+        ("ignore_case", "AUTH0|ab", 1),
+        ("ignore_case", "auth0|a", 0),
+        ("prefix", "auth0|A", 1),
+        ("prefix", "auth0|Abc", 0),
+    ],
+)
+async def test_the_external_id_is_matched_otherwise_by_setting(
+    box: BoxCaller, match: str, asked: str, found: int
+) -> None:
+    await box.app_user(external_app_user_id="auth0|Ab")
+    await box.settings(external_id_match=match)
+    assert len(await find(box, external_app_user_id=asked)) == found
+
+
 async def test_a_new_user_is_unfindable_by_external_id_for_the_lag(
     box: BoxCaller,
 ) -> None:
@@ -310,3 +327,9 @@ async def test_errors_carry_the_request_id_of_their_header(box: BoxCaller) -> No
     answer = await box.call(await box.token(), "GET", "/2.0/users/1")
     assert answer.json()["request_id"] == answer.headers["box-request-id"]
     assert answer.json().keys() >= {"type", "status", "code", "message", "help_url"}
+
+
+@pytest.mark.parametrize("query", ["limit=x", f"offset={'9' * 5000}", "limit=-1"])
+async def test_odd_numbers_are_bad_requests(box: BoxCaller, query: str) -> None:
+    answer = await box.call(await box.token(), "GET", f"/2.0/users?{query}")
+    assert answer.status_code == 400
