@@ -9,7 +9,7 @@ from sso_box_devkit.box.access import Caller
 from sso_box_devkit.box.events import DEFAULT_LIMIT, MAX_LIMIT, Event
 from sso_box_devkit.box.items import mini_user, timestamp
 from sso_box_devkit.box.paging import MAX_DIGITS, page_limit
-from sso_box_devkit.box.responses import BoxError, forbidden, invalid_parameter
+from sso_box_devkit.box.responses import BoxError, invalid_parameter
 
 _STREAMS = ("admin_logs", "admin_logs_streaming")
 
@@ -26,8 +26,7 @@ async def list_events(request: Request, caller: Caller) -> Response:
     query = request.query_params
     if query.get("stream_type") not in _STREAMS:
         raise BoxError(501, "not_emulated", "Only the streams of an admin are emulated")
-    if not caller.is_service_account:
-        raise forbidden()
+    caller.require_service_account()
     events = caller.enterprise.events
     position = query.get("stream_position", "0")
     if position != "now" and not (position.isdecimal() and len(position) <= MAX_DIGITS):

@@ -46,7 +46,10 @@ async def delete_file(request: Request, caller: Caller) -> Response:
 
 async def download(request: Request, caller: Caller) -> Response:
     """Box sends downloads to another host by a URL that lives 15 minutes."""
-    file = find_file(request, caller, Operation.DOWNLOAD)
+    # By this the preview library tells that it shows a file and saves none.
+    is_preview = request.query_params.get("preview") == "true"
+    operation = Operation.PREVIEW if is_preview else Operation.DOWNLOAD
+    file = find_file(request, caller, operation)
     wanted = request.query_params.get("version", file.version.id)
     version = next((v for v in file.versions if v.id == wanted), None)
     if version is None:

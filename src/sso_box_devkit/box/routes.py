@@ -86,7 +86,8 @@ _FILES = [
     _route("PUT", _FILE, files.update_file, None),
     _route("POST", f"{_FILE}/copy", files.copy_file, Operation.UPLOAD),
     _route("DELETE", _FILE, files.delete_file, Operation.DELETE),
-    _route("GET", f"{_FILE}/content", files.download, Operation.DOWNLOAD),
+    # To look and to save need different scopes.
+    _route("GET", f"{_FILE}/content", files.download, None),
     Route("/_download/{ticket}", files.follow_download, methods=["GET"]),
 ]
 _COLLABORATIONS = [

@@ -16,12 +16,12 @@ from sso_box_devkit.box.responses import (
     not_found,
 )
 from sso_box_devkit.box.state import World
-from sso_box_devkit.box.users import managed_user, reached, require_service_account
+from sso_box_devkit.box.users import managed_user, reached
 
 
 async def terminate_sessions(request: Request, caller: Caller) -> Response:
     """Box works it off later; here every token of the named users dies at once."""
-    require_service_account(caller)
+    caller.require_service_account()
     body = await json_object(request)
     ids, logins = body.get("user_ids"), body.get("user_logins")
     if not isinstance(ids, list) or not isinstance(logins, list):

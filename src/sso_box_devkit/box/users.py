@@ -29,7 +29,7 @@ _DELETE_REFUSALS = {400: "bad_request", 403: "forbidden", 409: "conflict"}
 
 
 async def create_user(request: Request, caller: Caller) -> Response:
-    require_service_account(caller)
+    caller.require_service_account()
     enterprise = caller.enterprise
     body = await json_object(request)
     name = _name(body)
@@ -50,7 +50,7 @@ async def create_user(request: Request, caller: Caller) -> Response:
 
 
 async def list_users(request: Request, caller: Caller) -> Response:
-    require_service_account(caller)
+    caller.require_service_account()
     enterprise, query = caller.enterprise, request.query_params
     found = reached(caller)
     if query.get("user_type") == "external":
@@ -127,11 +127,6 @@ async def delete_user(request: Request, caller: Caller) -> Response:
     return Response(status_code=204)
 
 
-def require_service_account(caller: Caller) -> None:
-    if not caller.is_service_account:
-        raise forbidden()
-
-
 def reached(caller: Caller) -> list[User]:
     """Whom the app has a hand on."""
     enterprise, app = caller.enterprise, caller.token.app
@@ -139,7 +134,7 @@ def reached(caller: Caller) -> list[User]:
 
 
 def managed_user(request: Request, caller: Caller) -> User:
-    require_service_account(caller)
+    caller.require_service_account()
     user = caller.enterprise.users.get(request.path_params["user_id"])
     if user is None or not caller.enterprise.reaches(caller.token.app, user):
         raise not_found()

@@ -87,6 +87,9 @@ ATTEMPTS = {
     "download": Attempt(
         "GET", "/2.0/files/{file}/content", "item_download", "item_preview"
     ),
+    "preview": Attempt(
+        "GET", "/2.0/files/{file}/content?preview=true", "base_preview", "base_explorer"
+    ),
     "rename": Attempt(
         "PUT", "/2.0/files/{file}", "item_rename", "item_delete", {"name": "b"}
     ),
