@@ -121,10 +121,10 @@ def _list(request: Request, caller: Caller, kind: ItemType) -> Response:
 
 def _item(caller: Caller, body: dict[str, Any]) -> Item:
     item_id = required_id(body, "item")
-    kind = _ITEM_TYPES.get(body["item"].get("type"))
+    kind = one_of(body["item"], "type", _ITEM_TYPES)
     if kind is None:
         raise invalid_parameter("item", "Only files and folders have collaborations")
-    item = caller.find(kind, item_id)
+    item = caller.find(_ITEM_TYPES[kind], item_id)
     if item.is_root:
         raise BoxError(
             400,

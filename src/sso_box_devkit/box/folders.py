@@ -104,11 +104,13 @@ def shown_folder(request: Request, caller: Caller, folder: Item) -> dict[str, An
 def _listing(
     query: QueryParams, caller: Caller, folder: Item, fields: list[str] | None
 ) -> dict[str, Any]:
-    by = query.get("sort", "name").lower()
-    direction = query.get("direction", "ASC").upper()
+    sorts = {**_SORTS, "size": caller.tree.size}
+    asked = query.get("sort", "name").lower()
+    by = asked if asked in sorts else "name"
+    direction = "DESC" if query.get("direction", "").upper() == "DESC" else "ASC"
     items = sorted(
         caller.children(folder),
-        key=_SORTS.get(by) or caller.tree.size,
+        key=sorts[by],
         reverse=direction == "DESC",
     )
     # Folders first, whatever the sort; sorting is stable.

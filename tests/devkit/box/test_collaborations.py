@@ -168,6 +168,19 @@ async def test_a_file_is_shared_alone(box: BoxCaller, shared: Shared) -> None:
     assert [c["id"] for c in on_file["entries"]] == [answer.json()["id"]]
 
 
+async def test_of_two_shared_folders_the_outer_one_is_in_the_root(
+    box: BoxCaller, shared: Shared
+) -> None:
+    await box.invite(shared.owner, shared.inner, "editor", user=shared.user)
+    assert await listed(box, shared.token) == ["Inner"]
+    outer = await join(box, shared, "viewer")
+    assert await listed(box, shared.token) == ["Docs"]
+    # The rights add up below.
+    await box.folder(shared.token, "New", shared.inner)
+    await box.call(shared.owner, "DELETE", f"/2.0/collaborations/{outer}")
+    assert await listed(box, shared.token) == ["Inner"]
+
+
 async def test_access_only_keeps_it_out_of_the_root(
     box: BoxCaller, shared: Shared
 ) -> None:

@@ -187,6 +187,18 @@ async def test_a_file_token_sees_that_file_alone(
     assert hidden.status_code == 404
 
 
+async def test_a_file_token_moves_the_file_nowhere(
+    box: BoxCaller, content: Content
+) -> None:
+    token = await box.downscoped(
+        content.token, "root_readwrite", f"files/{content.file}"
+    )
+    for folder in (content.docs, content.private, "0"):
+        body = {"parent": {"id": folder}}
+        moved = await box.call(token, "PUT", f"/2.0/files/{content.file}", json=body)
+        assert moved.status_code == 404
+
+
 async def test_permissions_follow_the_scopes(box: BoxCaller, content: Content) -> None:
     token = await box.downscoped(content.token, "base_explorer item_download")
     answer = await box.call(

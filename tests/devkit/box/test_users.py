@@ -52,6 +52,13 @@ async def test_the_external_id_is_matched_exactly(box: BoxCaller) -> None:
         assert await find(box, external_app_user_id=near) == []
 
 
+@pytest.mark.parametrize("odd", ["a|b", "a+b c", "50%41", "a&b=c", "ü/日本", "%7C"])
+async def test_an_odd_external_id_is_found_as_it_is(box: BoxCaller, odd: str) -> None:
+    user = await box.app_user(external_app_user_id=odd)
+    (found,) = await find(box, external_app_user_id=odd, fields=FIELDS)
+    assert (found["id"], found["external_app_user_id"]) == (user, odd)
+
+
 @pytest.mark.parametrize(
     ("match", "asked", "found"),
     [
