@@ -81,8 +81,8 @@ class Gate:
         if fault is None:
             await app(scope, receive, send)
         else:
-            # The answer is then a test's, and nobody's claim about Box.
-            scope["state"]["faulty"] = True
+            # What was ordered is nobody's claim about Box.
+            scope["state"]["spoilt"] = fault.spoils
             await fault.play(app, scope, receive, send)
 
     def _over_budget(self, request: HTTPConnection) -> Response | None:

@@ -71,6 +71,7 @@ _FOLDERS = [
     _route("POST", f"{_FOLDER}/copy", folders.copy_folder, Operation.UPLOAD),
     _route("DELETE", _FOLDER, folders.delete_folder, Operation.DELETE),
     _route("GET", "/2.0/search", search.search, Operation.BROWSE),
+    _route("GET", "/2.0/recent_items", search.recent_items, Operation.BROWSE),
 ]
 _FILES = [
     _route("OPTIONS", "/2.0/files/content", uploads.preflight, Operation.UPLOAD),

@@ -134,6 +134,31 @@ async def test_search_finds_names_below_what_one_may_see(
     assert [e["name"] for e in inside.json()["entries"]] == ["Report.txt"]
 
 
+async def test_recent_items_are_the_files_last_changed(
+    box: BoxCaller, token: str
+) -> None:
+    docs = await box.folder(token, "Docs")
+    old = await uploaded(box, token, "old.txt", docs)
+    await box.settings(clock_offset_s=60)
+    await uploaded(box, token, "new.txt")
+    body = (await box.call(token, "GET", "/2.0/recent_items?fields=name")).json()
+    assert [each["item"]["name"] for each in body["entries"]] == ["new.txt", "old.txt"]
+    assert body["order"] == {"by": "interacted_at", "direction": "DESC"}
+    narrow = await box.downscoped(token, "base_picker", f"folders/{docs}")
+    inside = (await box.call(narrow, "GET", "/2.0/recent_items")).json()["entries"]
+    assert [each["item"]["id"] for each in inside] == [old]
+
+
+async def test_the_explorer_is_told_where_to_download_if_it_may(
+    box: BoxCaller, token: str
+) -> None:
+    path = f"/2.0/files/{await uploaded(box, token, 'a.txt')}?fields=download_url"
+    url = (await box.call(token, "GET", path)).json()["download_url"]
+    assert (await box.http.get(url)).content == b"hello"
+    narrow = await box.downscoped(token, "base_explorer item_preview")
+    assert (await box.call(narrow, "GET", path)).json()["download_url"] is None
+
+
 async def test_a_file_may_be_too_big(box: BoxCaller, token: str) -> None:
     await box.settings(max_upload_size=4)
     refused = await box.upload(token, b"hello")
