@@ -66,6 +66,9 @@ async def test_a_shared_folder_is_in_the_others_root_and_below_it(
     assert (path, file["parent"]["id"]) == (["All Files", "Docs"], shared.docs)
     me = (await box.call(shared.owner, "GET", "/2.0/users/me")).json()["id"]
     assert file["owned_by"]["id"] == me
+    query = "/2.0/folders/0/items?fields=has_collaborations"
+    root = (await box.call(shared.token, "GET", query)).json()["entries"]
+    assert [each["has_collaborations"] for each in root] == [True, False]
 
 
 class Attempt(NamedTuple):
