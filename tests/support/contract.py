@@ -36,7 +36,8 @@ _CODES = (
     "file_size_limit_exceeded|folder_not_empty|forbidden_by_policy|invalid_limit|"
     "invalid_offset|invalid_parameter|invalid_status|item_name_in_use|"
     "item_name_too_long|metadata_after_file_contents|missing_parameter|"
-    "rate_limit_exceeded|storage_limit_exceeded|user_already_collaborator|user_login_already_used"
+    "rate_limit_exceeded|storage_limit_exceeded|user_already_collaborator|"
+    "user_login_already_used"
 )
 _SCOPES = (
     "base_sidebar|item_comment|item_task|manage_[a-z_]+|root_readonly|root_readwrite"
