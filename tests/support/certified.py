@@ -1,41 +1,32 @@
 """A certified OpenID provider in a process of its own, and people who log in there.
 
-The package and its lock are in ``tests/certified``; ``make setup`` installs them where
-there is a Node.
+The provider itself is ``tests/node/certified_provider.mjs``.
 """
 
 import asyncio
 import base64
 import json
-import os
 import re
 import secrets
-import shutil
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from html import unescape
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from tests.support.node import FOLDER, node
 from tests.support.tokens import b64url
 
 ALGS = ("RS256", "ES256", "PS256", "EdDSA")
 
-_FOLDER = Path(__file__).parents[1] / "certified"
 # Reading the system's takes a while, and nothing here is https.
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _REDIRECT_URI = "https://spa.example/callback"
-
-
-def is_installed() -> bool:
-    return (_FOLDER / "node_modules/.package-lock.json").exists()
 
 
 @dataclass
@@ -50,7 +41,7 @@ class CertifiedProvider:
     async def tell(
         self, command: Literal["announce", "sign", "withdraw", "rotate", "state"]
     ) -> None:
-        """The commands are explained in ``tests/certified/provider.mjs``."""
+        """The commands are explained in ``tests/node/certified_provider.mjs``."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{command}\n".encode())
         await self.heard()
@@ -67,11 +58,9 @@ class CertifiedProvider:
 @asynccontextmanager
 async def certified_provider() -> AsyncIterator[CertifiedProvider]:
     """Run it until the block ends. It ends by itself when this process is no more."""
-    # Beside this Python first: that is where one comes to that the machine lacks.
-    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     process = await asyncio.create_subprocess_exec(
-        shutil.which("node", path=places) or "node",
-        str(_FOLDER / "provider.mjs"),
+        node(),
+        str(FOLDER / "certified_provider.mjs"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

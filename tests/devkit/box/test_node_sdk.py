@@ -1,37 +1,21 @@
 """Box's own Node SDK works against the emulator with nothing changed but its addresses.
 
-The walk itself is ``tests/node_sdk/walk.mjs``; ``npm ci`` in that folder installs the
-SDK.
+The walk itself is ``tests/node/box_walk.mjs``.
 """
 
 import asyncio
 import json
-import shutil
-from pathlib import Path
-
-import pytest
 
 from sso_box_devkit.box import Enterprise
-
-FOLDER = Path(__file__).parents[2] / "node_sdk"
-NODE = shutil.which("node")
-
-pytestmark = [
-    pytest.mark.skipif(NODE is None, reason="Node is not there"),
-    pytest.mark.skipif(
-        not (FOLDER / "node_modules").is_dir(),
-        reason="`npm ci` was not run in tests/node_sdk",
-    ),
-]
+from tests.support.node import FOLDER, node
 
 
 async def test_the_node_sdk_walks_from_a_new_user_to_none(
     address: str, enterprise: Enterprise
 ) -> None:
-    assert NODE is not None
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        NODE, "walk.mjs", cwd=FOLDER, stdin=pipe, stdout=pipe, stderr=pipe
+        node(), "box_walk.mjs", cwd=FOLDER, stdin=pipe, stdout=pipe, stderr=pipe
     )
     asked = {
         "address": address,

@@ -1,0 +1,25 @@
+"""The programs in ``tests/node``: other people's software that the tests run.
+
+``make setup`` installs what they need where there is a Node.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "node"
+_MISSING = "no Node.js 20.12 or newer was there for `make setup`"
+
+
+def node() -> str:
+    """The Node to run them with. Skips the test where they are not installed."""
+    if not (FOLDER / "node_modules/.package-lock.json").exists():
+        if os.environ.get("REQUIRE_NODE"):
+            pytest.fail(_MISSING)
+        pytest.skip(_MISSING)
+    # Beside this Python first: that is where one comes to that the machine lacks.
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return shutil.which("node", path=places) or "node"
