@@ -44,14 +44,15 @@ STRANGERS_KEY = SigningKey.ed25519(None)
 # Only so that a test which waits for what never comes fails.
 PATIENCE_S = 60
 
+MISSING = "no Node.js 20.12 or newer was there for `make setup`"
+if not is_installed() and not os.environ.get("REQUIRE_NODE"):
+    pytest.skip(MISSING, allow_module_level=True)
+
 
 @pytest.fixture(scope="module")
 async def provider() -> AsyncIterator[CertifiedProvider]:
     if not is_installed():
-        missing = "no Node.js 20.12 or newer was there for `make setup`"
-        if os.environ.get("REQUIRE_NODE"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+        pytest.fail(MISSING)
     async with certified_provider() as provider:
         yield provider
 
