@@ -31,6 +31,7 @@ from tests.support.certified import (
     certified_provider,
     unverified,
 )
+from tests.support.node import skip_module_without_node
 from tests.support.oidc import Clock, Sleeps
 from tests.support.tokens import SigningKey, good_claims
 
@@ -42,6 +43,8 @@ STRANGERS = 4 if FULL else 1
 STRANGERS_KEY = SigningKey.ed25519(None)
 # Only so that a test which waits for what never comes fails.
 PATIENCE_S = 60
+
+skip_module_without_node()
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,20 @@ FOLDER = Path(__file__).parents[1] / "node"
 _MISSING = "no Node.js 20.12 or newer was there for `make setup`"
 
 
+def skip_module_without_node() -> None:
+    """One line for a whole module, unless Node is required."""
+    if not _is_installed() and not os.environ.get("REQUIRE_NODE"):
+        pytest.skip(_MISSING, allow_module_level=True)
+
+
 def node() -> str:
-    """The Node to run them with. Skips the test where they are not installed."""
-    if not (FOLDER / "node_modules/.package-lock.json").exists():
-        if os.environ.get("REQUIRE_NODE"):
-            pytest.fail(_MISSING)
-        pytest.skip(_MISSING)
+    """The Node to run them with."""
+    if not _is_installed():
+        pytest.fail(_MISSING)
     # Beside this Python first: that is where one comes to that the machine lacks.
     places = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return shutil.which("node", path=places) or "node"
+
+
+def _is_installed() -> bool:
+    return (FOLDER / "node_modules/.package-lock.json").exists()

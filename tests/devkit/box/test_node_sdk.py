@@ -7,7 +7,9 @@ import asyncio
 import json
 
 from sso_box_devkit.box import Enterprise
-from tests.support.node import FOLDER, node
+from tests.support.node import FOLDER, node, skip_module_without_node
+
+skip_module_without_node()
 
 
 async def test_the_node_sdk_walks_from_a_new_user_to_none(
