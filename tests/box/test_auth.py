@@ -272,8 +272,8 @@ async def test_a_renewal_that_is_cancelled_leaves_the_way_free_for_the_next(
     script.tokens(token())
     waiting = asyncio.create_task(client.service_token())
     await asyncio.sleep(0)
-    assert client._renewal is not None
-    client._renewal.cancel()
+    assert client._service._minting is not None
+    client._service._minting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert (await client.service_token()).access_token == "T1"
@@ -298,7 +298,7 @@ async def test_renewal_ahead_of_expiry_lets_nobody_wait(script: Script) -> None:
     await client.service_token()
     clock.now += 3600 - 299
     assert (await client.service_token()).access_token == "T1"
-    renewal = client._renewal
+    renewal = client._service._minting
     assert renewal is not None
     await renewal
     assert (await client.service_token()).access_token == "T2"
@@ -578,7 +578,7 @@ async def test_an_answer_without_a_usable_token_is_no_answer(
     minted = script.tokens((200, body))
     with pytest.raises(BoxUnavailable) as caught:
         await client.user_token("1")
-    assert caught.value.reason == "POST /oauth2/token 200 - - unreadable"
+    assert caught.value.reason == "POST /oauth2/token 200 - - not in Box's form"
     assert minted.call_count == 2
 
 

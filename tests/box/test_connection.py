@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from sso_box_api.box import Box, OutcomeUnknown, open_transport
+from sso_box_api.box import Box, NoVerdict, OutcomeUnknown, open_transport
 from sso_box_api.errors import BoxUnavailable
 from sso_box_api.settings import BoxSettings
 from sso_box_devkit.box import Enterprise
@@ -99,7 +99,7 @@ async def wire(
     async with httpx.AsyncClient(transport=open_transport(settings)) as http:
         token = await Box(credentials(good), good, http).service_token()
         box = Box(credentials(settings), settings, http)
-        box._service = token  # a Box that breaks only after the token was had
+        box._service._token = token  # a Box that breaks only after the token was had
         try:
             yield box, sent
         finally:
@@ -148,10 +148,10 @@ async def not_sent(settings: BoxSettings, token_from: str) -> None:
         token = await Box(credentials(good), good, http).service_token()
     async with httpx.AsyncClient(transport=open_transport(settings)) as http:
         box = Box(credentials(settings), settings, http)
-        box._service = token
+        box._service._token = token
         with pytest.raises(BoxUnavailable) as caught:
             await box.create_app_user("Ada", "sb1-ada", timeout_s=0.6)
-    assert type(caught.value) is BoxUnavailable
+    assert not isinstance(caught.value, OutcomeUnknown)
 
 
 async def test_a_refused_connection_was_not_sent(
@@ -186,7 +186,7 @@ async def test_a_wait_for_a_free_connection_was_not_sent(
                 return_exceptions=True,
             )
         assert type(first) is OutcomeUnknown
-        assert type(second) is BoxUnavailable
+        assert type(second) is NoVerdict
         assert len(sent) == 1
 
 
@@ -278,9 +278,8 @@ async def test_the_deadline_ends_a_call_that_never_answers(
     async with httpx.AsyncClient(transport=open_transport(settings)) as http:
         box = Box(credentials(settings), settings, http)
         await control.fault("POST", "/oauth2/token", delay_ms=1_000)
-        with pytest.raises(BoxUnavailable, match="no answer within"):
+        with pytest.raises(BoxUnavailable, match="within the deadline"):
             await box.user_token("11")
-        assert box.state() == "failing"
 
 
 async def test_revocation_over_a_dropped_answer_is_done(

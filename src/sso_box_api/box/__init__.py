@@ -6,15 +6,17 @@ or the database. The way down: users → auth → transport → answers.
 
 from sso_box_api.box.connection import open_transport
 from sso_box_api.box.credentials import BoxCredentials, load_credentials
-from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
-from sso_box_api.box.transport import (
+from sso_box_api.box.deadline import within
+from sso_box_api.box.failures import (
     ConflictAtBox,
     InvalidResource,
     NotFoundAtBox,
+    NoVerdict,
     OutcomeUnknown,
     RefusedByBox,
     SubjectTokenRejected,
 )
+from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
 from sso_box_api.box.users import BoxUser, Users
 
 
@@ -31,10 +33,12 @@ __all__ = [
     "Downscoped",
     "Grant",
     "InvalidResource",
+    "NoVerdict",
     "NotFoundAtBox",
     "OutcomeUnknown",
     "RefusedByBox",
     "SubjectTokenRejected",
     "load_credentials",
     "open_transport",
+    "within",
 ]

@@ -62,6 +62,7 @@ class Refusal:
     request_id: str
     description: str = field(repr=False)
     date: datetime | None
+    conflict_id: str | None = None
 
     @override
     def __str__(self) -> str:
@@ -95,7 +96,16 @@ def read_refusal(answer: Answer) -> Refusal:
         answer.request_id or _plain(data.get("request_id")),
         description if isinstance(description, str) else "",
         answer.date,
+        _conflict_id(data.get("context_info")),
     )
+
+
+def code_of(answer: Answer) -> str:
+    """Return Box's code in an answer that is no refusal, "" if there is none."""
+    try:
+        return _plain(answer.json().get("code")) if answer.body else ""
+    except Unreadable:
+        return ""
 
 
 def http_date(value: str | None) -> datetime | None:
@@ -105,6 +115,19 @@ def http_date(value: str | None) -> datetime | None:
     except (ValueError, IndexError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _conflict_id(context: object) -> str | None:
+    """Read the id of what is in the way: Box sends a list of it, or it alone."""
+    found = context.get("conflicts") if isinstance(context, dict) else None
+    first = found[0] if isinstance(found, list) and found else found
+    item_id = first.get("id") if isinstance(first, dict) else None
+    return item_id if isinstance(item_id, str) and is_id(item_id) else None
+
+
+def is_id(value: str) -> bool:
+    """Whether a text is an id of Box's: decimal digits."""
+    return re.fullmatch(r"[0-9]{1,20}", value) is not None
 
 
 def _challenge(answer: Answer) -> str:

@@ -8,6 +8,10 @@ shown. Sources: developer.box.com, "JWT with SDKs", "Client Credentials Grant",
 
 from dataclasses import dataclass
 
+import httpx
+
+UNREADABLE = "not in Box's form"
+
 _CONSOLE = "Box Developer Console, Configuration tab"
 _REAUTHORIZE = (
     "then have an admin authorize the app again"
@@ -131,6 +135,31 @@ _RULES = (
         " Platform Apps Manager: check that the app is enabled",
     ),
 )
+
+
+REFUSED = (
+    'Look the code up in Box\'s "Common errors", or ask Box support with the request id'
+)
+
+
+def outage_hint(status: int | None, what: str) -> str:
+    """One line on what to do where Box gave no answer that counts; never empty."""
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return (
+            "Box is throttling; if it goes on, lower SSO_BOX_BOX__CALLS_PER_MINUTE or"
+            " ask Box which limit of the enterprise is reached"
+        )
+    if what == UNREADABLE:
+        return (
+            "Something other than Box's API answered: check SSO_BOX_BOX__API_URL and"
+            " HTTPS_PROXY"
+        )
+    if status is not None:
+        return "Box failed: see status.box.com, or ask its support with the request id"
+    return (
+        "Check SSO_BOX_BOX__API_URL, DNS, the firewall and HTTPS_PROXY, then"
+        " status.box.com"
+    )
 
 
 def hint(code: str, description: str) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from sso_box_api.box.answers import Answer, Unreadable
-from sso_box_api.box.auth import Auth, nothing
-from sso_box_api.box.transport import NotFoundAtBox
-from sso_box_api.errors import BoxUnavailable
+from sso_box_api.box.api import Api
+from sso_box_api.box.auth import nothing
+from sso_box_api.box.failures import NotFoundAtBox, NoVerdict, Trouble
 
 NAME_MAX = 50  # code points, as OpenAPI counts maxLength
 PAGE_SIZE = 100
@@ -39,7 +39,7 @@ class BoxUser:
     created_at: str | None
 
 
-class Users(Auth):
+class Users(Api):
     """The users API, called as the service account."""
 
     async def find_app_users(self, external_app_user_id: str) -> list[BoxUser]:
@@ -59,7 +59,7 @@ class Users(Auth):
                 ]
                 return sorted({u.id: u for u in wanted}.values(), key=_age)
         # An id not seen in a part of the list is not an id that is not there.
-        raise BoxUnavailable(f"GET /2.0/users more than {MAX_PAGES} pages")
+        raise NoVerdict(Trouble(f"GET /2.0/users more than {MAX_PAGES} pages"))
 
     async def create_app_user(
         self, name: str, external_app_user_id: str, *, timeout_s: float
