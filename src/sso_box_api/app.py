@@ -68,6 +68,7 @@ class Parts:
             box=self.box,
             keys=self.keys,
             rules=self.settings.vending,
+            box_deadline_s=self.settings.box.deadline_s,
         )
 
     def lifecycle(self) -> Lifecycle:
