@@ -108,6 +108,37 @@ class BoxCaller:
         headers = {"authorization": f"Bearer {token}", **more.pop("headers", {})}
         return await self.http.request(method, path, headers=headers, **more)
 
+    async def create(self, token: str, path: str, **body: Any) -> dict[str, Any]:
+        """What a POST made, below /2.0."""
+        answer = await self.call(token, "POST", f"/2.0/{path}", json=body)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def folder(self, token: str, name: str, parent: str = "0") -> str:
+        made = await self.create(token, "folders", name=name, parent={"id": parent})
+        return str(made["id"])
+
+    async def invite(
+        self,
+        token: str,
+        item: str,
+        role: str,
+        *,
+        user: str | None = None,
+        group: str | None = None,
+        kind: str = "folder",
+        **more: Any,
+    ) -> httpx.Response:
+        """A collaboration on a folder (or file) for a user or group by id."""
+        grantee = {"type": "group", "id": group} if group else {"type": "user"}
+        body = {
+            "item": {"type": kind, "id": item},
+            "accessible_by": grantee | ({"id": user} if user else {}),
+            "role": role,
+        }
+        return await self.call(token, "POST", "/2.0/collaborations", json=body | more)
+
     async def app_user(self, name: str = "Ada", **body: Any) -> str:
         answer = await self.call(
             await self.token(),

@@ -1,6 +1,6 @@
 """Who calls, and what that caller may see and do: every API call passes here first."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection, Request
@@ -13,17 +13,23 @@ from sso_box_devkit.box.responses import (
     invalid_token,
     not_found,
 )
+from sso_box_devkit.box.roles import FORBIDDEN_BY_STATUS, RIGHTS
 from sso_box_devkit.box.scopes import Operation, allows
+from sso_box_devkit.box.sharing import Collaboration
 from sso_box_devkit.box.state import Enterprise, Token, User, World
 from sso_box_devkit.box.tree import ROOT_ID, Item, ItemType, Tree
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A live token and the user it acts for (another one with as-user)."""
+    """A live token and the user it acts for (another one with as-user).
+
+    ``base_url`` is the address by which the emulator was called, ending in "/".
+    """
 
     token: Token
     user: User
+    base_url: str
 
     @property
     def enterprise(self) -> Enterprise:
@@ -35,35 +41,97 @@ class Caller:
 
     @property
     def is_service_account(self) -> bool:
-        return self.user is self.enterprise.service_account
+        return self.enterprise.is_service_account(self.user)
 
-    def may(self, operation: Operation) -> bool:
-        return allows(self.token.scopes, operation)
+    def root(self) -> Item:
+        return self.tree.root(self.user.id)
 
-    def require(self, operation: Operation) -> None:
-        if not self.may(operation):
+    def top(self) -> Item:
+        """Where the token's view begins: the root, or the one resource."""
+        return self.token.resource or self.root()
+
+    def rights(self, item: Item) -> frozenset[Operation]:
+        """What the user may do with it, as owner or by collaborations on or above it.
+
+        Empty: the item is hidden from the user.
+        """
+        rights: frozenset[Operation] = frozenset()
+        if item.owner_id == self.user.id:
+            rights = frozenset(Operation)
+        elif not item.is_root:
+            line = [item, *self.tree.ancestors(item)]
+            for each in self._collaborations():
+                if any(each.item is above for above in line):
+                    rights |= RIGHTS[each.role]
+        return rights - FORBIDDEN_BY_STATUS.get(self.user.status, frozenset())
+
+    def may(self, operation: Operation, item: Item) -> bool:
+        """By the scopes of the token and by the rights of its user."""
+        return allows(self.token.scopes, operation) and operation in self.rights(item)
+
+    def require_scope(self, operation: Operation) -> None:
+        if not allows(self.token.scopes, operation):
             raise insufficient_scope()
 
-    def sees(self, item: Item) -> bool:
-        """Own content only, and none outside the resource of a narrowed token."""
-        if item.owner_id != self.user.id:
-            return False
-        limit = self.token.resource
-        if limit is None or (limit.type == item.type and limit.id == item.id):
-            return True
-        return any(above.id == limit.id for above in self.tree.ancestors(item))
+    def require(self, operation: Operation, item: Item) -> None:
+        self.require_scope(operation)
+        if operation not in self.rights(item):
+            raise forbidden()
 
-    def find(self, kind: ItemType, item_id: str) -> Item:
-        """404 also for what exists and is hidden: Box does not tell the difference."""
+    def sees(self, item: Item) -> bool:
+        """Not what is outside the resource of a narrowed token."""
+        limit = self.token.resource
+        if limit is not None and not any(
+            limit.type == each.type and limit.id == each.id
+            for each in [item, *self.tree.ancestors(item)]
+        ):
+            return False
+        return bool(self.rights(item))
+
+    def find(
+        self, kind: ItemType, item_id: str, operation: Operation | None = None
+    ) -> Item:
+        """The item, on which the caller may do the operation.
+
+        404 also for what exists and is hidden: Box does not tell the difference.
+        """
         if not item_id.isdecimal():
             raise BoxError(405, "method_not_allowed", "Method Not Allowed")
         if kind == "folder" and item_id == ROOT_ID:
-            item: Item | None = self.tree.root(self.user.id)
+            item: Item | None = self.root()
         else:
             item = self.tree.get(kind, item_id)
         if item is None or not self.sees(item):
             raise not_found()
+        if operation is not None:
+            self.require(operation, item)
         return item
+
+    def above(self, item: Item) -> list[Item]:
+        """The visible folders over it; what others share hangs under one's own root."""
+        seen = [each for each in self.tree.ancestors(item) if self.sees(each)]
+        if item.owner_id != self.user.id and self.sees(self.root()):
+            return [self.root(), *seen]
+        return seen
+
+    def children(self, folder: Item) -> list[Item]:
+        """In a root also what others share, unless the folder over it is shared too."""
+        inside = [item for item in self.tree.children(folder) if self.sees(item)]
+        if not folder.is_root:
+            return inside
+        shared = {
+            (each.item.type, each.item.id): each.item
+            for each in self._collaborations()
+            if not each.is_access_only
+        }
+        return inside + [
+            item
+            for item in shared.values()
+            if item.owner_id != self.user.id and self.above(item) == [folder]
+        ]
+
+    def _collaborations(self) -> Iterator[Collaboration]:
+        return self.enterprise.sharing.reaching(self.user.id, self.enterprise.now())
 
 
 Handler = Callable[[Request, Caller], Awaitable[Response]]
@@ -77,7 +145,7 @@ def api(
     async def endpoint(request: Request) -> Response:
         caller = authenticate(request)
         if operation is not None:
-            caller.require(operation)
+            caller.require_scope(operation)
         return await handler(request, caller)
 
     return endpoint
@@ -92,7 +160,9 @@ def authenticate(request: Request) -> Caller:
     if user is None:
         raise invalid_token()
     as_user = request.headers.get("as-user")
-    return Caller(token, user if as_user is None else _impersonated(token, as_user))
+    if as_user is not None:
+        user = _impersonated(token, as_user)
+    return Caller(token, user, str(request.base_url))
 
 
 def bearer_token(request: HTTPConnection) -> str:
@@ -116,6 +186,6 @@ def _impersonated(token: Token, user_id: str) -> User:
         raise forbidden()
     if target is None or target.status == "inactive":
         raise forbidden()
-    if settings.app_access == "app" and not target.is_app_user:
+    if not token.enterprise.reaches(token.app, target):
         raise forbidden()
     return target

@@ -1,7 +1,7 @@
 """Reading what a caller sent, with Box's 400 for what does not fit."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -40,14 +40,29 @@ def flag(query: Mapping[str, str], name: str) -> bool:
     return query.get(name, "false").lower() == "true"
 
 
-def parent_id(body: Mapping[str, Any]) -> str | None:
-    """``parent.id``; None where no parent is named."""
-    parent = body.get("parent")
-    if parent is None:
+def inner_id(body: Mapping[str, Any], name: str) -> str | None:
+    """``name.id``; None where there is no such object. Box's ids are strings."""
+    inner = body.get(name)
+    if inner is None:
         return None
-    value = parent.get("id") if isinstance(parent, dict) else None
+    value = inner.get("id") if isinstance(inner, dict) else None
     if not isinstance(value, str) or not value.isdecimal():
-        raise invalid_parameter("parent", "'parent' needs the id of a folder")
+        raise invalid_parameter(name, f"'{name}' needs an id")
+    return value
+
+
+def required_id(body: Mapping[str, Any], name: str) -> str:
+    value = inner_id(body, name)
+    if value is None:
+        raise invalid_parameter(name, f"'{name}' is required")
+    return value
+
+
+def one_of(body: Mapping[str, Any], name: str, allowed: Collection[str]) -> str | None:
+    """None where absent or null."""
+    value = text(body, name)
+    if value is not None and value not in allowed:
+        raise invalid_parameter(name, f"Invalid value for '{name}'")
     return value
 
 

@@ -97,7 +97,7 @@ def _asked_resource(parent: Token, form: dict[str, str]) -> Item | None:
     if user is None or match is None:
         raise _invalid_resource()
     try:
-        return Caller(parent, user).find(_KINDS[match[1]], match[2])
+        return Caller(parent, user, BOX_ORIGIN).find(_KINDS[match[1]], match[2])
     except BoxError as error:
         raise _invalid_resource() from error
 

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from sso_box_devkit.box.access import Caller
+from sso_box_devkit.box.roles import INVITABLE_ROLES
 from sso_box_devkit.box.scopes import Operation
 from sso_box_devkit.box.state import User
 from sso_box_devkit.box.tree import Item
@@ -33,6 +34,7 @@ def select(
 
 
 def mini_user(user: User | None) -> dict[str, Any]:
+    """Of somebody who is gone, and over a root, Box shows a user without a name."""
     if user is None:
         return {"type": "user", "id": "", "name": "", "login": ""}
     return {"type": "user", "id": user.id, "name": user.name, "login": user.login}
@@ -76,7 +78,7 @@ def render(
 
 
 def _fields(caller: Caller, item: Item) -> dict[str, Callable[[], Any]]:
-    owner = caller.enterprise.user(item.owner_id)
+    user = caller.enterprise.user
     created = None if item.is_root else timestamp(item.created_at)
     modified = None if item.is_root else timestamp(item.modified_at)
     constant = {
@@ -86,23 +88,24 @@ def _fields(caller: Caller, item: Item) -> dict[str, Callable[[], Any]]:
         "content_created_at": created,
         "content_modified_at": modified,
         "description": item.description,
-        "created_by": mini_user(owner),
-        "modified_by": mini_user(owner),
-        "owned_by": mini_user(owner),
+        "created_by": mini_user(user(item.created_by_id)),
+        "modified_by": mini_user(user(item.modified_by_id)),
+        "owned_by": mini_user(user(item.owner_id)),
         "trashed_at": None,
         "purged_at": None,
-        "shared_link": None,
+        "shared_link": shown_link(item),
         "item_status": "active",
-        "has_collaborations": False,
         "is_externally_owned": False,
-        "tags": [],
-        **(_file_only(item) if item.type == "file" else {"folder_upload_email": None}),
+        "allowed_invitee_roles": list(INVITABLE_ROLES),
+        "watermark_info": {"is_watermarked": False},
+        **(_file_only(caller, item) if item.type == "file" else _FOLDER_ONLY),
     }
     computed: dict[str, Callable[[], Any]] = {
         "size": lambda: caller.tree.size(item),
         "parent": lambda: _parent(caller, item),
         "path_collection": lambda: _path(caller, item),
         "permissions": lambda: permissions(caller, item),
+        "has_collaborations": lambda: _has_collaborations(caller, item),
     }
     return {name: constantly(value) for name, value in constant.items()} | computed
 
@@ -111,16 +114,50 @@ def constantly(value: Any) -> Callable[[], Any]:
     return lambda: value
 
 
-def _file_only(item: Item) -> dict[str, Any]:
+_FOLDER_ONLY = {"folder_upload_email": None, "can_non_owners_invite": True}
+
+
+def _file_only(caller: Caller, item: Item) -> dict[str, Any]:
+    content = f"{caller.base_url}2.0/files/{item.id}/content"
     return {
         "extension": item.name.rpartition(".")[2] if "." in item.name else "",
         "version_number": str(len(item.versions)),
         "comment_count": 0,
         "is_download_available": True,
-        "authenticated_download_url": None,
+        "authenticated_download_url": content,
+        # Nothing is converted: a page that asks for pictures is told of none.
         "representations": {"entries": []},
-        "watermark_info": {"is_watermarked": False},
     }
+
+
+def shown_link(item: Item) -> dict[str, Any] | None:
+    link = item.shared_link
+    if link is None:
+        return None
+    can = "can_download" if link.can_download else "can_preview"
+    return {
+        "url": f"https://app.box.com/s/{link.token}",
+        "download_url": None,
+        "vanity_url": None,
+        "vanity_name": None,
+        "access": link.access,
+        "effective_access": link.access,
+        "effective_permission": can,
+        "unshared_at": link.unshared_at,
+        "is_password_enabled": link.is_password_enabled,
+        "permissions": {
+            "can_download": link.can_download,
+            "can_preview": True,
+            "can_edit": False,
+        },
+        "download_count": 0,
+        "preview_count": 0,
+    }
+
+
+def _has_collaborations(caller: Caller, item: Item) -> bool:
+    line = [item, *caller.tree.ancestors(item)]
+    return any(caller.enterprise.sharing.on(each) for each in line)
 
 
 def _version(item: Item) -> dict[str, Any]:
@@ -129,33 +166,36 @@ def _version(item: Item) -> dict[str, Any]:
 
 
 def _parent(caller: Caller, item: Item) -> dict[str, Any] | None:
-    parent = caller.tree.parent(item)
-    return mini(parent) if parent is not None and caller.sees(parent) else None
+    above = caller.above(item)
+    return mini(above[-1]) if above else None
 
 
 def _path(caller: Caller, item: Item) -> dict[str, Any]:
     """From the highest folder that this token may see; the cut is ours."""
-    above = [mini(i) for i in caller.tree.ancestors(item) if caller.sees(i)]
+    above = [mini(each) for each in caller.above(item)]
     return {"total_count": len(above), "entries": above}
 
 
 def permissions(caller: Caller, item: Item) -> dict[str, bool]:
-    """What UI Elements build their menus from: scopes narrow it."""
-    may = caller.may
+    """What UI Elements build their menus from: scopes and roles narrow it."""
+
+    def may(operation: Operation) -> bool:
+        return caller.may(operation, item)
+
     shown = {
         "can_download": may(Operation.DOWNLOAD),
         "can_upload": may(Operation.UPLOAD),
         "can_rename": may(Operation.RENAME) and not item.is_root,
         "can_delete": may(Operation.DELETE) and not item.is_root,
-        "can_share": False,
-        "can_set_share_access": False,
-        "can_invite_collaborator": False,
+        "can_share": may(Operation.SHARE) and not item.is_root,
+        "can_set_share_access": may(Operation.SHARE) and not item.is_root,
+        "can_invite_collaborator": may(Operation.COLLABORATE) and not item.is_root,
     }
     if item.type == "folder":
         return {**shown, "can_apply_watermark": False}
     return {
         **shown,
-        "can_preview": may(Operation.READ),
+        "can_preview": may(Operation.PREVIEW),
         "can_comment": False,
         "can_annotate": False,
         "can_view_annotations_all": False,

@@ -52,25 +52,25 @@ def jwt_grant(world: World, form: Form) -> dict[str, Any]:
     subject: str = claims["sub"]
     kind = claims.get("box_sub_type")
     if kind == "enterprise" and subject == enterprise.id:
-        return answer(mint(world, app, enterprise, enterprise.service_account))
+        return answer(mint(world, app, enterprise, enterprise.service_account_of(app)))
     if kind == "user":
-        user = _user_for_jwt(enterprise, subject)
+        user = _user_for_jwt(enterprise, app, subject)
         return answer(mint(world, app, enterprise, user))
     raise _invalid_subject()
 
 
-def _user_for_jwt(enterprise: Enterprise, user_id: str) -> User:
+def _user_for_jwt(enterprise: Enterprise, app: App, user_id: str) -> User:
     user = enterprise.user(user_id)
     if user is None:
         raise _invalid_subject()
-    if not user_token_allowed(enterprise, user):
+    if not user_token_allowed(enterprise, app, user):
         raise OAuthError(
             "invalid_request",
             "Cannot obtain user token based on the enterprise configuration for "
             "your app",
         )
     if not _active_enough(enterprise, user):
-        raise _invalid_subject()
+        raise _invalid_subject(enterprise.settings.inactive_user_error)
     return user
 
 
@@ -90,11 +90,11 @@ def client_credentials_grant(world: World, form: Form) -> dict[str, Any]:
     subject = form.get("box_subject_id", "")
     match form.get("box_subject_type"):
         case "enterprise" if subject == enterprise.id:
-            user: User | None = enterprise.service_account
+            user: User | None = enterprise.service_account_of(app)
         case "user":
             user = enterprise.user(subject)
             if user is not None and not (
-                user_token_allowed(enterprise, user)
+                user_token_allowed(enterprise, app, user)
                 and _active_enough(enterprise, user)
             ):
                 raise refusal
@@ -137,7 +137,7 @@ def mint(world: World, app: App, enterprise: Enterprise, user: User) -> Token:
         enterprise=enterprise,
         app=app,
         user_id=user.id,
-        of_enterprise=user is enterprise.service_account,
+        of_enterprise=enterprise.is_service_account(user),
         expires_at=enterprise.now() + life_s(enterprise),
     )
     return world.keep(token)
@@ -156,12 +156,11 @@ def life_s(enterprise: Enterprise) -> int:
     return enterprise.settings.token_life_s or random.randint(3600, 4250)  # noqa: S311 - no secret
 
 
-def user_token_allowed(enterprise: Enterprise, user: User) -> bool:
-    settings = enterprise.settings
+def user_token_allowed(enterprise: Enterprise, app: App, user: User) -> bool:
     return (
-        settings.user_tokens_enabled
-        and user is not enterprise.service_account
-        and (user.is_app_user or settings.app_access == "enterprise")
+        enterprise.settings.user_tokens_enabled
+        and not enterprise.is_service_account(user)
+        and enterprise.reaches(app, user)
     )
 
 
@@ -171,9 +170,9 @@ def _active_enough(enterprise: Enterprise, user: User) -> bool:
     )
 
 
-def _invalid_subject() -> OAuthError:
+def _invalid_subject(code: str = "invalid_grant") -> OAuthError:
     return OAuthError(
-        "invalid_grant",
+        code,
         "Please check the 'sub' claim. The 'sub' specified is invalid.",
     )
 

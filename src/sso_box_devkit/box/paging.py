@@ -20,17 +20,35 @@ def page(
     show: Callable[[T], dict[str, Any]],
     order: Sequence[dict[str, str]],
 ) -> dict[str, Any]:
-    """One page in Box's collection form. A limit above the maximum is clamped."""
-    limit = min(_number(query, "limit", DEFAULT_LIMIT), MAX_LIMIT)
+    """One page by marker where the caller asks for it, by offset otherwise."""
     if query.get("usemarker") == "true":
-        start = _start_of(query.get("marker") or "0")
-        end = start + limit
-        return {
-            "entries": [show(entry) for entry in entries[start:end]],
-            "limit": limit,
-            "next_marker": f"m{end}" if end < len(entries) else "",
-        }
-    offset = _number(query, "offset", 0)
+        return marker_page(query, entries, show)
+    return {**offset_page(query, entries, show), "order": list(order)}
+
+
+def marker_page(
+    query: QueryParams, entries: Sequence[T], show: Callable[[T], dict[str, Any]]
+) -> dict[str, Any]:
+    """Without a total; an empty next_marker is the end."""
+    limit = page_limit(query)
+    start = _start_of(query.get("marker") or "0")
+    end = start + limit
+    return {
+        "entries": [show(entry) for entry in entries[start:end]],
+        "limit": limit,
+        "next_marker": f"m{end}" if end < len(entries) else "",
+    }
+
+
+def offset_page(
+    query: QueryParams,
+    entries: Sequence[T],
+    show: Callable[[T], dict[str, Any]],
+    *,
+    default: int = DEFAULT_LIMIT,
+    maximum: int = MAX_LIMIT,
+) -> dict[str, Any]:
+    limit, offset = page_limit(query, default, maximum), number(query, "offset", 0)
     if offset > MAX_OFFSET:
         raise BoxError(400, "invalid_offset", "The offset is above 10000")
     return {
@@ -38,11 +56,17 @@ def page(
         "entries": [show(entry) for entry in entries[offset : offset + limit]],
         "offset": offset,
         "limit": limit,
-        "order": list(order),
     }
 
 
-def _number(query: QueryParams, name: str, default: int) -> int:
+def page_limit(
+    query: QueryParams, default: int = DEFAULT_LIMIT, maximum: int = MAX_LIMIT
+) -> int:
+    """A limit above the maximum is clamped."""
+    return min(number(query, "limit", default), maximum)
+
+
+def number(query: QueryParams, name: str, default: int) -> int:
     value = query.get(name, str(default))
     if not value.isdecimal():
         raise BoxError(400, f"invalid_{name}", f"Invalid {name}")

@@ -98,6 +98,10 @@ def forbidden(message: str = "Access denied - insufficient permission") -> BoxEr
     return BoxError(403, "access_denied_insufficient_permissions", message)
 
 
+def forbidden_by_policy() -> BoxError:
+    return BoxError(403, "forbidden_by_policy", "Forbidden by information barrier")
+
+
 def not_found() -> BoxError:
     return BoxError(404, "not_found", "Not Found")
 

@@ -25,12 +25,17 @@ class Operation(Enum):
 
     BROWSE = auto()  # a folder and its items
     READ = auto()  # what is known about a file, not its content
+    PREVIEW = auto()  # its content, to look at
     DOWNLOAD = auto()
     UPLOAD = auto()  # also new folders: the uploader makes them
     RENAME = auto()
     MOVE = auto()
     DELETE = auto()
+    SHARE = auto()  # a shared link
+    COLLABORATE = auto()  # who else may do what with an item
     MANAGE_USERS = auto()
+    MANAGE_GROUPS = auto()
+    READ_EVENTS = auto()
 
 
 _READ_ALL = {"root_readonly", "root_readwrite"}
@@ -41,12 +46,20 @@ GRANTING_SCOPES: dict[Operation, frozenset[str]] = {
     Operation.READ: frozenset(
         {"base_preview", "base_sidebar", "item_preview", "item_download", *_BROWSE}
     ),
+    Operation.PREVIEW: frozenset(
+        {"base_preview", "item_preview", "item_download", *_READ_ALL}
+    ),
     Operation.DOWNLOAD: frozenset({"item_download", *_READ_ALL}),
     Operation.UPLOAD: frozenset({"base_upload", "item_upload", "root_readwrite"}),
     Operation.RENAME: frozenset({"item_rename", "root_readwrite"}),
     Operation.MOVE: frozenset({"root_readwrite"}),
     Operation.DELETE: frozenset({"item_delete", "root_readwrite"}),
+    Operation.SHARE: frozenset({"item_share", "root_readwrite"}),
+    # item_share is documented for links alone; invitations need the whole.
+    Operation.COLLABORATE: frozenset({"root_readwrite"}),
     Operation.MANAGE_USERS: frozenset({"manage_app_users", "manage_managed_users"}),
+    Operation.MANAGE_GROUPS: frozenset({"manage_groups"}),
+    Operation.READ_EVENTS: frozenset({"manage_enterprise_properties"}),
 }
 
 

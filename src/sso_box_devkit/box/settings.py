@@ -39,8 +39,28 @@ class Settings(BaseModel):
     # Box does not say what deactivation does to new tokens and to live ones.
     inactive_user_tokens: Literal["refuse", "allow"] = "refuse"
     inactive_user_sessions: Literal["live", "dead"] = "live"
-    # Deleting a user who owns content without `force`.
+    # The code of the refusal; its status is 400, as of every such refusal.
+    inactive_user_error: Literal[
+        "invalid_grant", "invalid_request", "unauthorized_client"
+    ] = "invalid_grant"
+    # Deleting a user who owns content without `force`; and what a retention policy
+    # of the enterprise does to it even with `force`.
     delete_with_content_status: Literal[400, 403, 409] = 400
+    retention_policy: bool = False
+
+    # What a second group of a name, a second membership and a second collaboration
+    # of the same user are answered with. Box's OpenAPI has a 409 with the code
+    # invalid_parameter for the first; a 409 with `conflict` was seen, too.
+    duplicate_group_code: Literal["invalid_parameter", "conflict"] = "invalid_parameter"
+    duplicate_membership_status: Literal[400, 409] = 409
+    duplicate_collaboration_status: Literal[400, 409] = 400
+    # Users of the enterprise accept on their own, by Box's default for them.
+    collaboration_status: Literal["accepted", "pending"] = "accepted"
+    # Information barriers: no new collaborations and memberships.
+    information_barrier: bool = False
+
+    # One file. The figure is what Box shows for its users.
+    max_upload_size: int = Field(default=5_368_709_120, ge=0)
 
     # Downscoping: unsaid is whether a narrow token may be exchanged again, and
     # whether its children die with a revoked token.

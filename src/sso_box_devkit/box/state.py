@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from sso_box_devkit.box.events import Events
 from sso_box_devkit.box.faults import Faults
 from sso_box_devkit.box.journal import Journal
 from sso_box_devkit.box.keys import App, new_client_credentials_app, new_jwt_app
 from sso_box_devkit.box.settings import Settings
+from sso_box_devkit.box.sharing import Sharing
 from sso_box_devkit.box.tree import Item, Tree
 
 DEFAULT_SPACE = 10 * 1024**3
@@ -25,11 +27,15 @@ class User:
     name: str
     login: str
     is_app_user: bool
+    # The app that made the user: only that one knows the external id.
+    client_id: str
     created_at: float
     modified_at: float
     external_app_user_id: str | None = None
     status: str = "active"
     space_amount: int = DEFAULT_SPACE
+    # id to address: further addresses of a managed user.
+    email_aliases: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     # The look-up lag is a duration: it must not follow the emulated clock.
     created_monotonic: float = field(default_factory=time.monotonic)
@@ -93,23 +99,27 @@ class Enterprise:
         self.faults = Faults()
         self.users: dict[str, User] = {}
         self.tree = tree
+        self.sharing = Sharing()
+        self.events = Events()
         self.spent_jtis: set[tuple[str, str]] = set()
         self._user_ids = user_ids
         self._download = new_jwt_app()
         self.jwt_app = self._download.app
         self.client_credentials_app = new_client_credentials_app()
         self.service_number = str(secrets.randbelow(9_000_000) + 1_000_000)
-        self.service_account = self._new_service_account()
+        self._service_accounts = {
+            app.client_id: self._new_service_account(app)
+            for app in (self.jwt_app, self.client_credentials_app)
+        }
 
     def config(self) -> dict[str, Any]:
         """Box's config.json for the JWT app. It holds the app's secrets."""
         return self._download.config(self.id)
 
     def client_credentials(self) -> dict[str, str]:
-        """A client-credentials app that sees the same users and content.
+        """A second app, for client credentials: with a service account of its own.
 
-        At Box this would be a separate app with a service account of its own, and
-        neither app would find the other's users by external id.
+        As at Box neither app finds the other's users by external id.
         """
         app = self.client_credentials_app
         return {
@@ -118,15 +128,40 @@ class Enterprise:
             "enterprise_id": self.id,
         }
 
+    @property
+    def service_account(self) -> User:
+        """The JWT app's."""
+        return self.service_account_of(self.jwt_app)
+
+    def service_account_of(self, app: App) -> User:
+        return self._service_accounts[app.client_id]
+
+    def is_service_account(self, user: User) -> bool:
+        return any(user is each for each in self._service_accounts.values())
+
     def now(self) -> float:
         """This enterprise's clock, in seconds since the epoch."""
         return time.time() + self.settings.clock_offset_s
 
     def user(self, user_id: str) -> User | None:
-        """One of the users, or the service account."""
-        if user_id == self.service_account.id:
-            return self.service_account
-        return self.users.get(user_id)
+        """One of the users, or a service account."""
+        service = (u for u in self._service_accounts.values() if u.id == user_id)
+        return self.users.get(user_id) or next(service, None)
+
+    def user_of(self, login: str) -> User | None:
+        """Whose login or further address it is; addresses ignore case."""
+        wanted = login.casefold()
+        for user in [*self.users.values(), *self._service_accounts.values()]:
+            addresses = (user.login, *user.email_aliases.values())
+            if wanted in map(str.casefold, addresses):
+                return user
+        return None
+
+    def reaches(self, app: App, user: User) -> bool:
+        """With App Access Only an app has a hand on its own app users alone."""
+        if self.settings.app_access == "enterprise":
+            return True
+        return user.is_app_user and user.client_id == app.client_id
 
     def app_login(self, prefix: str) -> str:
         """The login that Box makes up for users who have none."""
@@ -134,38 +169,44 @@ class Enterprise:
             f"{prefix}_{self.service_number}_{secrets.token_hex(5)}@boxdevedition.com"
         )
 
-    def add_user(self, name: str, login: str | None) -> User:
-        now = self.now()
-        user = User(
-            id=str(next(self._user_ids)),
-            name=name,
-            login=login or self.app_login("AppUser"),
-            is_app_user=login is None,
-            created_at=now,
-            modified_at=now,
-        )
+    def add_user(self, name: str, login: str | None, app: App | None = None) -> User:
+        """Made by the JWT app unless another is named."""
+        app = app or self.jwt_app
+        user = self._new_user(name, login or self.app_login("AppUser"), app)
+        user.is_app_user = login is None
         self.users[user.id] = user
         return user
 
     def remove_user(self, user: User) -> None:
-        self.tree.remove(self.tree.root(user.id))
+        self.remove_item(self.tree.root(user.id))
+        self.sharing.forget_user(user.id)
         del self.users[user.id]
 
+    def remove_item(self, item: Item) -> None:
+        """With all below it, and with the collaborations on any of that."""
+        self.sharing.forget_items(self.tree.remove(item))
+
     def reset(self) -> None:
-        """Empty data, journal and faults. Keys, app, settings and service tokens stay."""
-        for user in [*self.users.values(), self.service_account]:
+        """Empty data, journal and faults. Keys, apps, settings, service tokens stay."""
+        for user in [*self.users.values(), *self._service_accounts.values()]:
             self.tree.remove(self.tree.root(user.id))
         self.users.clear()
+        self.sharing.clear()
+        self.events.clear()
         self.journal.clear()
         self.faults.clear()
 
-    def _new_service_account(self) -> User:
+    def _new_service_account(self, app: App) -> User:
+        return self._new_user("Service account", self.app_login("AutomationUser"), app)
+
+    def _new_user(self, name: str, login: str, app: App) -> User:
         now = self.now()
         return User(
             id=str(next(self._user_ids)),
-            name="Service account",
-            login=self.app_login("AutomationUser"),
+            name=name,
+            login=login,
             is_app_user=True,
+            client_id=app.client_id,
             created_at=now,
             modified_at=now,
         )

@@ -1,7 +1,7 @@
 """Files and folders: one tree per user, with Box's root "0" on top of each.
 
-Items belong to the owner of the tree. Collaborations are not emulated yet, so an
-item is visible to its owner alone.
+Items belong to the owner of the tree, whoever made them. Who else may see them is
+``sharing``'s business.
 """
 
 import hashlib
@@ -23,6 +23,17 @@ class Version:
     sha1: str
 
 
+@dataclass(frozen=True)
+class SharedLink:
+    """Kept and shown; that it lets anybody in is not emulated."""
+
+    token: str
+    access: str
+    unshared_at: str | None
+    is_password_enabled: bool
+    can_download: bool
+
+
 @dataclass
 class Item:
     """A file or folder. A root has no parent; a file has at least one version."""
@@ -36,6 +47,10 @@ class Item:
     modified_at: float
     description: str = ""
     etag: int = 0
+    # Collaborators work in the trees of others.
+    created_by_id: str = ""
+    modified_by_id: str = ""
+    shared_link: SharedLink | None = None
     versions: list[Version] = field(default_factory=list)
 
     @property
@@ -46,9 +61,10 @@ class Item:
     def version(self) -> Version:
         return self.versions[-1]
 
-    def changed(self, now: float) -> None:
+    def changed(self, now: float, user_id: str) -> None:
         self.etag += 1
         self.modified_at = now
+        self.modified_by_id = user_id
 
 
 class Tree:
@@ -84,7 +100,13 @@ class Tree:
         return path[::-1]
 
     def children(self, folder: Item) -> list[Item]:
-        return list(self._children[folder.owner_id, folder.id].values())
+        return list(self._children[_key(folder)].values())
+
+    def below(self, item: Item) -> Iterator[Item]:
+        """The item and everything in it."""
+        yield item
+        for child in self.children(item) if item.type == "folder" else []:
+            yield from self.below(child)
 
     def named(self, folder: Item, name: str) -> Item | None:
         """The child of that name: names are unique in a folder, ignoring case."""
@@ -93,12 +115,24 @@ class Tree:
             (c for c in self.children(folder) if c.name.casefold() == wanted), None
         )
 
-    def add(self, kind: ItemType, folder: Item, name: str, now: float) -> Item:
+    def add(
+        self, kind: ItemType, folder: Item, name: str, now: float, by: str = ""
+    ) -> Item:
+        """``by`` is the id of the maker, the folder's owner unless named."""
+        maker = by or folder.owner_id
         item = Item(
-            str(next(self._ids)), kind, name, folder.owner_id, folder.id, now, now
+            id=str(next(self._ids)),
+            type=kind,
+            name=name,
+            owner_id=folder.owner_id,
+            parent_id=folder.id,
+            created_at=now,
+            modified_at=now,
+            created_by_id=maker,
+            modified_by_id=maker,
         )
         self._items[kind, item.id] = item
-        self._children[item.owner_id, folder.id][item.id] = item
+        self._children[_key(folder)][item.id] = item
         return item
 
     def add_version(self, file: Item, content: bytes) -> None:
@@ -106,25 +140,53 @@ class Tree:
         sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest()
         file.versions.append(Version(str(next(self._ids)), content, sha1))
 
-    def move(self, item: Item, folder: Item) -> None:
-        assert item.parent_id is not None  # noqa: S101 - a root is refused before
-        del self._children[item.owner_id, item.parent_id][item.id]
-        item.parent_id = folder.id
-        self._children[item.owner_id, folder.id][item.id] = item
+    def copy(self, item: Item, folder: Item, name: str, now: float, by: str) -> Item:
+        """The item with all below it, as new items; of files the latest version.
 
-    def remove(self, item: Item) -> None:
-        """With everything below it. There is no emulated trash."""
-        for child in self.children(item) if item.type == "folder" else []:
-            self.remove(child)
-        self._children.pop((item.owner_id, item.id), None)
-        if item.parent_id is not None:
-            del self._items[item.type, item.id]
-            del self._children[item.owner_id, item.parent_id][item.id]
+        The folder is not inside the item: that would never end.
+        """
+        made = self.add(item.type, folder, name, now, by)
+        made.description = item.description
+        if item.type == "file":
+            self.add_version(made, item.version.content)
+            return made
+        for child in self.children(item):
+            self.copy(child, made, child.name, now, by)
+        return made
+
+    def move(self, item: Item, folder: Item) -> None:
+        """Whoever owns the folder then owns the item."""
+        here = self.parent(item)
+        assert here is not None  # noqa: S101 - a root is refused before
+        del self._children[_key(here)][item.id]
+        item.parent_id = folder.id
+        for moved in self.below(item):
+            moved.owner_id = folder.owner_id
+        self._children[_key(folder)][item.id] = item
+
+    def remove(self, item: Item) -> list[Item]:
+        """With everything below it, and that is returned. There is no emulated trash."""
+        gone = list(self.below(item))
+        here = self.parent(item)
+        if here is not None:
+            del self._children[_key(here)][item.id]
+        for each in gone:
+            self._children.pop(_key(each), None)
+            self._items.pop((each.type, each.id), None)
+        return gone
 
     def size(self, item: Item) -> int:
-        if item.type == "file":
-            return len(item.version.content)
-        return sum(self.size(child) for child in self.children(item))
+        return sum(len(i.version.content) for i in self.below(item) if i.versions)
+
+    def stored(self, owner_id: str) -> int:
+        """What counts against the quota of a user: every version kept (ours)."""
+        items = self.below(self.root(owner_id))
+        return sum(len(version.content) for i in items for version in i.versions)
 
     def is_empty(self, folder: Item) -> bool:
-        return not self._children[folder.owner_id, folder.id]
+        return not self._children[_key(folder)]
+
+
+def _key(folder: Item) -> tuple[str, str]:
+    """Every user has a root "0"; all other ids are unique."""
+    return (folder.owner_id if folder.is_root else "", folder.id)

@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from sso_box_devkit.box.access import Caller
+from sso_box_devkit.box.admin_events import note
 from sso_box_devkit.box.bodies import flag, json_object, text
-from sso_box_devkit.box.items import asked_fields, constantly, select, timestamp
 from sso_box_devkit.box.paging import page
 from sso_box_devkit.box.responses import (
     BoxError,
@@ -16,39 +16,20 @@ from sso_box_devkit.box.responses import (
     invalid_parameter,
     not_found,
 )
-from sso_box_devkit.box.state import Enterprise, User, World
-from sso_box_devkit.box.tree import Tree
+from sso_box_devkit.box.state import Enterprise, User
+from sso_box_devkit.box.user_shapes import ATTRIBUTES, render_user, shown_user
 
 MAX_NAME = 50
 _STATUSES = ("active", "inactive", "cannot_delete_edit", "cannot_delete_edit_upload")
-_BASE = ("type", "id")
-# external_app_user_id is not among them: it has to be asked for.
-_STANDARD = (
-    *_BASE, "name", "login", "created_at", "modified_at", "language", "timezone",
-    "space_amount", "space_used", "max_upload_size", "status", "job_title", "phone",
-    "address", "avatar_url", "notification_email",
-)  # fmt: skip
-# What a caller may set and the emulator only keeps, with what is there unset.
-_ATTRIBUTES: dict[str, Any] = {
-    "language": "en",
-    "timezone": "America/Los_Angeles",
-    "job_title": "",
-    "phone": "",
-    "address": "",
-    "notification_email": None,
-    "role": "user",
-    "tracking_codes": [],
-    "can_see_managed_users": False,
-    "is_sync_enabled": False,
-    "is_external_collab_restricted": False,
-    "is_exempt_from_device_limits": False,
-    "is_exempt_from_login_verification": False,
-}
+_RETENTION = (
+    "User cannot be deleted due to retention policies. Please transfer user content "
+    "first"
+)
 _DELETE_REFUSALS = {400: "bad_request", 403: "forbidden", 409: "conflict"}
 
 
 async def create_user(request: Request, caller: Caller) -> Response:
-    _require_service_account(caller)
+    require_service_account(caller)
     enterprise = caller.enterprise
     body = await json_object(request)
     name = _name(body)
@@ -61,16 +42,17 @@ async def create_user(request: Request, caller: Caller) -> Response:
     external_id = text(body, "external_app_user_id")
     _check_external_id(enterprise, external_id, None)
     _check_values(body)
-    user = enterprise.add_user(name, None if is_app_user else login)
+    user = enterprise.add_user(name, None if is_app_user else login, caller.token.app)
     user.external_app_user_id = external_id
     _apply(user, body)
-    return JSONResponse(_shown(request, enterprise, user), 201)
+    note(caller, "NEW_USER", render_user(caller, user, None))
+    return JSONResponse(shown_user(request, caller, user), 201)
 
 
 async def list_users(request: Request, caller: Caller) -> Response:
-    _require_service_account(caller)
+    require_service_account(caller)
     enterprise, query = caller.enterprise, request.query_params
-    found = [u for u in enterprise.users.values() if _may_manage(enterprise, u)]
+    found = reached(caller)
     if query.get("user_type") == "external":
         found = []  # users of other enterprises, by collaboration: not emulated
     term = query.get("filter_term", "").casefold()
@@ -82,36 +64,31 @@ async def list_users(request: Request, caller: Caller) -> Response:
         found = [
             u
             for u in found
-            if u.external_app_user_id == external_id and u.created_monotonic <= findable
+            if u.external_app_user_id == external_id
+            and u.client_id == caller.token.app.client_id
+            and u.created_monotonic <= findable
         ]
-    fields = asked_fields(query.get("fields"))
     body = page(
         query,
         found,
-        lambda user: render(enterprise.tree, user, fields, enterprise.id),
+        lambda user: shown_user(request, caller, user),
         [{"by": "name", "direction": "ASC"}, {"by": "id", "direction": "ASC"}],
     )
     return JSONResponse(body)
 
 
 async def get_me(request: Request, caller: Caller) -> Response:
-    return JSONResponse(_shown(request, caller.enterprise, caller.user))
+    return JSONResponse(shown_user(request, caller, caller.user))
 
 
 async def get_user(request: Request, caller: Caller) -> Response:
-    user_id = request.path_params["user_id"]
-    if user_id != caller.user.id:
-        _require_service_account(caller)
-    user = caller.enterprise.user(user_id)
-    if user is None or (
-        user is not caller.user and not _may_manage(caller.enterprise, user)
-    ):
-        raise not_found()
-    return JSONResponse(_shown(request, caller.enterprise, user))
+    is_self = request.path_params["user_id"] == caller.user.id
+    user = caller.user if is_self else managed_user(request, caller)
+    return JSONResponse(shown_user(request, caller, user))
 
 
 async def update_user(request: Request, caller: Caller) -> Response:
-    user = _managed(request, caller)
+    user = managed_user(request, caller)
     enterprise = caller.enterprise
     body = await json_object(request)
     if "enterprise" in body:
@@ -124,97 +101,47 @@ async def update_user(request: Request, caller: Caller) -> Response:
         _check_login(enterprise, login, besides=user)
         user.login = login
     if "external_app_user_id" in body:
+        if user.client_id != caller.token.app.client_id:
+            raise forbidden()
         external_id = text(body, "external_app_user_id")
         _check_external_id(enterprise, external_id, user)
         user.external_app_user_id = external_id
     _apply(user, body)
     user.modified_at = enterprise.now()
-    return JSONResponse(_shown(request, enterprise, user))
+    note(caller, "EDIT_USER", render_user(caller, user, None))
+    return JSONResponse(shown_user(request, caller, user))
 
 
 async def delete_user(request: Request, caller: Caller) -> Response:
-    user = _managed(request, caller)
+    user = managed_user(request, caller)
     enterprise = caller.enterprise
     owns = not enterprise.tree.is_empty(enterprise.tree.root(user.id))
     if owns and not flag(request.query_params, "force"):
         # What Box answers here is unknown; status by setting, wording ours.
         status = enterprise.settings.delete_with_content_status
         raise BoxError(status, _DELETE_REFUSALS[status], "The user owns content")
+    if owns and enterprise.settings.retention_policy:
+        raise BoxError(403, "forbidden", _RETENTION)
+    note(caller, "DELETE_USER", render_user(caller, user, None))
     enterprise.remove_user(user)
     return Response(status_code=204)
 
 
-async def terminate_sessions(request: Request, caller: Caller) -> Response:
-    """Box works it off later; here every token of the named users dies at once."""
-    _require_service_account(caller)
-    body = await json_object(request)
-    ids, logins = body.get("user_ids"), body.get("user_logins")
-    if not isinstance(ids, list) or not isinstance(logins, list):
-        raise invalid_parameter("user_ids", "user_ids and user_logins are required")
-    enterprise = caller.enterprise
-    hit = {
-        user.id
-        for user in enterprise.users.values()
-        if (user.id in ids or user.login in logins) and _may_manage(enterprise, user)
-    }
-    world: World = request.app.state.world
-    for token in world.tokens.values():
-        if token.enterprise is enterprise and token.user_id in hit:
-            token.revoked = True
-    message = "Request is successful, please check the admin events"
-    return JSONResponse({"message": f"{message} for the status of the job"}, 202)
-
-
-def render(
-    tree: Tree, user: User, fields: list[str] | None, enterprise_id: str
-) -> dict[str, Any]:
-    constant = {
-        **_ATTRIBUTES,
-        **user.attributes,
-        "type": "user",
-        "id": user.id,
-        "name": user.name,
-        "login": user.login,
-        "created_at": timestamp(user.created_at),
-        "modified_at": timestamp(user.modified_at),
-        "space_amount": user.space_amount,
-        "max_upload_size": 5_368_709_120,
-        "status": user.status,
-        "avatar_url": f"https://app.box.com/api/avatar/large/{user.id}",
-        "enterprise": {
-            "type": "enterprise",
-            "id": enterprise_id,
-            "name": "Emulated enterprise",
-        },
-        "my_tags": [],
-        "hostname": "https://app.box.com/",
-        "is_platform_access_only": user.is_app_user,
-        "external_app_user_id": user.external_app_user_id,
-    }
-    shown = {name: constantly(value) for name, value in constant.items()}
-    shown["space_used"] = lambda: tree.size(tree.root(user.id))
-    return select(shown, fields or _STANDARD, _BASE)
-
-
-def _shown(request: Request, enterprise: Enterprise, user: User) -> dict[str, Any]:
-    fields = asked_fields(request.query_params.get("fields"))
-    return render(enterprise.tree, user, fields, enterprise.id)
-
-
-def _require_service_account(caller: Caller) -> None:
+def require_service_account(caller: Caller) -> None:
     if not caller.is_service_account:
         raise forbidden()
 
 
-def _may_manage(enterprise: Enterprise, user: User) -> bool:
-    """With App Access Only an app reaches app users alone."""
-    return user.is_app_user or enterprise.settings.app_access == "enterprise"
+def reached(caller: Caller) -> list[User]:
+    """Whom the app has a hand on."""
+    enterprise, app = caller.enterprise, caller.token.app
+    return [u for u in enterprise.users.values() if enterprise.reaches(app, u)]
 
 
-def _managed(request: Request, caller: Caller) -> User:
-    _require_service_account(caller)
+def managed_user(request: Request, caller: Caller) -> User:
+    require_service_account(caller)
     user = caller.enterprise.users.get(request.path_params["user_id"])
-    if user is None or not _may_manage(caller.enterprise, user):
+    if user is None or not caller.enterprise.reaches(caller.token.app, user):
         raise not_found()
     return user
 
@@ -239,8 +166,7 @@ def _check_login(
         raise forbidden()
     if "@" not in login:
         raise invalid_parameter("login", "The login is not an e-mail address")
-    taken = (u for u in enterprise.users.values() if u is not besides)
-    if any(u.login.casefold() == login.casefold() for u in taken):
+    if enterprise.user_of(login) not in (None, besides):
         raise BoxError(
             409,
             "user_login_already_used",
@@ -270,5 +196,5 @@ def _check_values(body: dict[str, Any]) -> None:
 def _apply(user: User, body: dict[str, Any]) -> None:
     user.status = body.get("status", user.status)
     user.space_amount = body.get("space_amount", user.space_amount)
-    for name in _ATTRIBUTES.keys() & body.keys():
+    for name in ATTRIBUTES.keys() & body.keys():
         user.attributes[name] = body[name]

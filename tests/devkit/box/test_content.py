@@ -292,7 +292,7 @@ async def test_the_check_before_an_upload_tells_where_to_go_or_the_conflict(
 async def test_what_is_not_emulated_is_loud(
     box: BoxCaller, token: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for method, path in (("GET", "/2.0/search"), ("PATCH", "/2.0/folders/0")):
+    for method, path in (("GET", "/2.0/webhooks"), ("PATCH", "/2.0/folders/0")):
         answer = await box.call(token, method, path)
         assert (answer.status_code, answer.json()["code"]) == (501, "not_emulated")
         assert f"{method} {path}" in answer.json()["message"]
