@@ -100,6 +100,27 @@ async def test_the_emulator_accepts_the_assertions_of_both_kinds(emulated: Box) 
     assert 3600 <= mine.expires_in <= 4250
 
 
+@pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512"])
+async def test_each_algorithm_of_box_signs(
+    emulator: Starlette, enterprise: Enterprise, algorithm: str
+) -> None:
+    settings = box_settings(enterprise.config(), jwt_algorithm=algorithm)
+    client = client_over(httpx.ASGITransport(emulator), settings)
+    assert (await client.service_token()).access_token
+
+
+async def test_callers_at_one_time_share_a_users_token(
+    client: Box, script: Script
+) -> None:
+    minted = script.tokens(token("T1"), token("T2"))
+    tokens = await asyncio.gather(
+        *(client.user_token("1") for _ in range(20)), client.user_token("2")
+    )
+    assert len({t.access_token for t in tokens[:20]}) == 1
+    assert tokens[0].access_token != tokens[20].access_token
+    assert minted.call_count == 2
+
+
 async def test_a_user_token_is_minted_each_time(client: Box, script: Script) -> None:
     minted = script.tokens(token("T1"), token("T2"))
     assert (await client.user_token("1")).access_token == "T1"

@@ -62,7 +62,6 @@ class Refusal:
     request_id: str
     description: str = field(repr=False)
     date: datetime | None
-    conflict_id: str | None = None
 
     @override
     def __str__(self) -> str:
@@ -96,7 +95,6 @@ def read_refusal(answer: Answer) -> Refusal:
         answer.request_id or _plain(data.get("request_id")),
         description if isinstance(description, str) else "",
         answer.date,
-        _conflict_id(data.get("context_info")),
     )
 
 
@@ -115,14 +113,6 @@ def http_date(value: str | None) -> datetime | None:
     except (ValueError, IndexError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _conflict_id(context: object) -> str | None:
-    """Read the id of what is in the way: Box sends a list of it, or it alone."""
-    found = context.get("conflicts") if isinstance(context, dict) else None
-    first = found[0] if isinstance(found, list) and found else found
-    item_id = first.get("id") if isinstance(first, dict) else None
-    return item_id if isinstance(item_id, str) and is_id(item_id) else None
 
 
 def is_id(value: str) -> bool:

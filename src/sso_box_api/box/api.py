@@ -1,22 +1,44 @@
 """Calls to Box's API in the name of the service account or of a user.
 
-Between ``auth``, which has the tokens, and the modules that know the endpoints.
+Between ``auth``, which has the tokens, and the modules that know the endpoints. Here
+stand the three forms that those share: a call, a whole list, and a thing that shall be
+there, whoever made it. Source of the list forms: developer.box.com "Pagination".
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+from urllib.parse import urlencode
 
 import httpx
 
 from sso_box_api.box.answers import Refusal
 from sso_box_api.box.auth import Auth
 from sso_box_api.box.budget import Kind, Lane
-from sso_box_api.box.failures import NoVerdict, RefusedByBox, Trouble
+from sso_box_api.box.failures import (
+    NoVerdict,
+    OutcomeUnknown,
+    RefusedByBox,
+    Trouble,
+)
+from sso_box_api.box.lists import Read, marker_page, offset_page
 from sso_box_api.box.tokens import BoxToken
 from sso_box_api.box.verdict import Parse
 
 T = TypeVar("T")
+
+MAX_PAGES = 10
+MAX_MARKER_PAGES = 50
+
+
+@dataclass(frozen=True)
+class Ensured(Generic[T]):
+    """What is there now. ``created``: by this very call, as far as Box told."""
+
+    thing: T
+    created: bool
 
 
 class Api(Auth):
@@ -80,3 +102,91 @@ class Api(Auth):
                 raise
             kept.forget(used)
             raise NoVerdict(Trouble(refused.reason), retry_after_s=1) from None
+
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        parse: Parse[T],
+        body: Mapping[str, object],
+        *,
+        as_user: str | None = None,
+    ) -> T:
+        """Send a write that must not be repeated, with the time of one call."""
+        within_s = self._settings.call_timeout_s
+        return await self._api(
+            method, path, parse, body=body, as_user=as_user, once_within_s=within_s
+        )
+
+    async def _ensure(
+        self,
+        make: Awaitable[T],
+        look: Callable[[], Awaitable[T | None]],
+        *there_by: int,
+    ) -> Ensured[T]:
+        """Make a thing once, or find it where Box says or may mean that it is there.
+
+        ``there_by`` are the statuses of that. A write with an unknown outcome is settled
+        by the look alone; if that shows nothing, its ``OutcomeUnknown`` stands.
+        """
+        try:
+            return Ensured(await make, created=True)
+        except RefusedByBox as refused:
+            if refused.box_status not in there_by:
+                raise
+            found = await look()
+            if found is None:
+                raise
+        except OutcomeUnknown as unknown:
+            try:
+                found = await look()
+            except NoVerdict:
+                raise unknown from None
+            if found is None:
+                raise
+        return Ensured(found, created=False)
+
+    async def _list_by_offset(
+        self, path: str, query: Mapping[str, str], read: Read[T], *, page_size: int
+    ) -> list[T]:
+        """Return a whole list; raises ``NoVerdict`` where it has no end."""
+        found: list[T] = []
+        offset = 0
+        for _ in range(MAX_PAGES):
+            asked = {**query, "limit": str(page_size), "offset": str(offset)}
+            parse = partial(offset_page, read, page_size, offset)
+            page = await self._api("GET", f"{path}?{urlencode(asked)}", parse)
+            found += page.entries
+            if page.next is None:
+                return found
+            offset = int(page.next)
+        raise _endless(path)
+
+    async def _list_by_marker(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        read: Read[T],
+        *,
+        as_user: str | None = None,
+    ) -> list[T]:
+        """Return a whole list; raises ``NoVerdict`` where it has no end."""
+        found: list[T] = []
+        asked = {**query, "limit": "1000"}
+        for _ in range(MAX_MARKER_PAGES):
+            page = await self._api(
+                "GET",
+                f"{path}?{urlencode(asked)}",
+                partial(marker_page, read),
+                as_user=as_user,
+            )
+            found += page.entries
+            if page.next is None:
+                return found
+            asked["marker"] = page.next
+        raise _endless(path)
+
+
+def _endless(path: str) -> NoVerdict:
+    # What was not seen in a part of a list is not what is not there.
+    return NoVerdict(Trouble(f"GET {path} more pages than there can be"))

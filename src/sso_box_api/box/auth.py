@@ -245,11 +245,12 @@ class Auth:
         path: str,
         headers: Mapping[str, str],
         content: bytes | None = None,
+        host: str | None = None,
     ) -> httpx.Request:
         # Built without the client, so that no cookie of one call goes with the next.
         return httpx.Request(
             method,
-            self._settings.api_url + path,
+            (host or self._settings.api_url) + path,
             headers={
                 "accept": "application/json",
                 "accept-encoding": "identity",

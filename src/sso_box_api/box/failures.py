@@ -29,14 +29,7 @@ class RefusedByBox(BoxRefused):
 
 
 class ConflictAtBox(RefusedByBox):
-    """409: something of that value exists already.
-
-    ``conflict_id`` is its id, where Box told: a file or folder of the same name.
-    """
-
-    def __init__(self, where: str, refusal: Refusal) -> None:
-        super().__init__(where, refusal)
-        self.conflict_id = refusal.conflict_id
+    """409: something of that value exists already."""
 
 
 class NotFoundAtBox(RefusedByBox):

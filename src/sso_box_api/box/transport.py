@@ -11,8 +11,8 @@ breaker shut, no place in budget    NoVerdict at once      NoVerdict at once
 any other 4xx in Box's form         RefusedByBox           RefusedByBox
 ==================================  =====================  =====================
 
-Repeatable are reads, deletes, revocations and token calls, the last because each
-attempt is prepared, and so signed, anew. "Again" waits for Retry-After if Box sent
+Repeatable are reads, PUTs, deletes, revocations and token calls, the last because
+each attempt is prepared, and so signed, anew. "Again" waits for Retry-After if Box sent
 one, plus full jitter, within ``max_attempts`` and the deadline that the request has
 for all its calls together (``deadline.within``); after that it is NoVerdict, which is
 503 box_unavailable. What a write came to when its outcome is unknown is for its caller
