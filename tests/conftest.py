@@ -25,6 +25,7 @@ from sso_box_devkit.box import Enterprise, create_box_emulator
 from sso_box_devkit.box.settings import Settings as EmulatorSettings
 from sso_box_devkit.idp import create_idp
 from tests.support.api import BOX_URL, ISSUER, Api, Control
+from tests.support.contract import PROBLEMS, checked
 from tests.support.postgres import clone_database, start_test_postgres
 from tests.support.servers import serve_in_thread
 
@@ -67,7 +68,16 @@ async def database_url(_database_url: str) -> str:
 
 @pytest.fixture(scope="session")
 def emulator() -> Starlette:
-    return create_box_emulator()
+    return checked(create_box_emulator())
+
+
+@pytest.fixture(autouse=True)
+def _box_answers_as_its_contract_says() -> Iterator[None]:
+    """Of the test before, too, where an answer came late."""
+    yield
+    problems = [*PROBLEMS]
+    PROBLEMS.clear()
+    assert not problems, "\n".join(problems)
 
 
 @pytest.fixture

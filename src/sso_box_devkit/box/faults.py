@@ -1,4 +1,6 @@
-"""Failures on order: a status, a delay, a lost connection, before or after the work.
+"""Failures on order: a status, a delay, a damaged body, a lost connection.
+
+Before the work or after it.
 
 Set with ``POST /_emulator/faults``; the first one that fits a call is used up.
 """
@@ -8,14 +10,20 @@ import json
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY = "http.response.body"
 
 
 class Fault(BaseModel):
     """``times`` None lasts until the faults are cleared. ``path`` may end in ``*``.
 
-    Without ``status`` and ``drop`` the call is only slow. ``after_commit`` does the
-    work at once, then waits, then fails: what was done is not told.
+    Without ``status`` and ``drop`` the answer is the emulator's own, late or damaged.
+    ``after_commit`` does the work at once, then waits, then fails: what was done is
+    not told. ``truncate_at`` ends a body after so many bytes as if that were all of
+    it; with ``reset`` the connection breaks there instead (half-way, if no place is
+    named). ``dribble_ms`` is the pause before each single byte of a body.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -29,6 +37,9 @@ class Fault(BaseModel):
     delay_ms: float = Field(default=0, ge=0, le=600_000)
     after_commit: bool = False
     drop: bool = False
+    truncate_at: Annotated[int, Field(ge=0)] | None = None
+    reset: bool = False
+    dribble_ms: float = Field(default=0, ge=0, le=10_000)
 
     def fits(self, method: str, path: str) -> bool:
         if self.method not in ("*", method):
@@ -47,25 +58,44 @@ class Fault(BaseModel):
         await asyncio.sleep(self.delay_ms / 1000)
         if self.drop:
             await hang_up(receive)
-        elif self.status is not None:
-            await self._fail(send, self.status)
-        elif held:
-            for message in held:
-                await send(message)
-        else:
-            await app(scope, receive, send)
+            return
+        if self.status is not None:
+            held = [*self._failure(self.status)]
+        elif not held:
+            await app(scope, receive, _collector(held))
+        await self._send(held, receive, send)
 
-    async def _fail(self, send: Send, status: int) -> None:
+    def _failure(self, status: int) -> tuple[Message, Message]:
         headers = {name.lower(): value for name, value in self.headers.items()}
         if self.body is None or isinstance(self.body, str):
             content = (self.body or "").encode()
+            if content.startswith(b"<"):
+                headers.setdefault("content-type", "text/html")
         else:
             content = json.dumps(self.body).encode()
             headers.setdefault("content-type", "application/json")
         headers["content-length"] = str(len(content))
         raw = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()]
-        await send({"type": "http.response.start", "status": status, "headers": raw})
-        await send({"type": "http.response.body", "body": content})
+        return (
+            {"type": "http.response.start", "status": status, "headers": raw},
+            {"type": BODY, "body": content},
+        )
+
+    async def _send(self, held: list[Message], receive: Receive, send: Send) -> None:
+        start, *rest = held
+        body = b"".join(message.get("body", b"") for message in rest)
+        half = len(body) // 2 if self.reset else len(body)
+        sent = body[: half if self.truncate_at is None else self.truncate_at]
+        if len(sent) != len(body) and not self.reset:
+            MutableHeaders(raw=start["headers"])["content-length"] = str(len(sent))
+        await send(start)
+        for chunk in _bytes_of(sent) if self.dribble_ms else [sent]:
+            await asyncio.sleep(self.dribble_ms / 1000)
+            await send({"type": BODY, "body": chunk, "more_body": True})
+        if self.reset:
+            await hang_up(receive)
+        else:
+            await send({"type": BODY, "body": b"", "more_body": False})
 
 
 class Faults:
@@ -97,7 +127,7 @@ class Faults:
 
 
 async def hang_up(receive: Receive) -> None:
-    """Close the connection without a byte of an answer.
+    """Close the connection without a further byte of an answer.
 
     ASGI has no word for it: an application that returns or raises without an answer
     makes the server write a 500. Under uvicorn the bound ``receive`` leads to the
@@ -112,6 +142,10 @@ async def hang_up(receive: Receive) -> None:
     # Only once uvicorn knows of the disconnect does it accept a missing answer.
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _bytes_of(body: bytes) -> list[bytes]:
+    return [body[at : at + 1] for at in range(len(body))]
 
 
 def _collector(held: list[Message]) -> Send:

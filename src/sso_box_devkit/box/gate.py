@@ -76,6 +76,8 @@ class Gate:
         if fault is None:
             await app(scope, receive, send)
         else:
+            # The answer is then a test's, and nobody's claim about Box.
+            scope["state"]["faulty"] = True
             await fault.play(app, scope, receive, send)
 
     def _who(

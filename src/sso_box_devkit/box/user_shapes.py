@@ -62,7 +62,8 @@ def render_user(caller: Caller, user: User, fields: list[str] | None) -> dict[st
         "hostname": "https://app.box.com/",
         "is_platform_access_only": user.is_app_user,
     }
-    if user.client_id == caller.token.app.client_id:
+    # Whether Box shows null where there is none is unknown.
+    if user.external_app_user_id and user.client_id == caller.token.app.client_id:
         constant["external_app_user_id"] = user.external_app_user_id
     shown = {name: constantly(value) for name, value in constant.items()}
     shown["space_used"] = lambda: enterprise.tree.stored(user.id)

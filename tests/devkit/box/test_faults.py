@@ -184,3 +184,40 @@ async def test_in_process_a_drop_reaches_the_caller_as_a_reset(
     await box.fault(drop=True)
     with pytest.raises(ConnectionResetError):
         await box.http.get("/2.0/users/me")
+
+
+async def test_a_truncated_body_ends_early_and_correctly_framed(
+    tcp_box: BoxCaller,
+) -> None:
+    token = await tcp_box.token()
+    await tcp_box.fault(path="/2.0/users", truncate_at=10)
+    answer = await tcp_box.call(token, "POST", "/2.0/users", json=USER)
+    assert (answer.status_code, answer.content) == (201, b'{"type":"u')
+    assert answer.headers["content-length"] == "10"
+    assert await users(tcp_box) == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"truncate_at": 3}, {"status": 500, "body": {}}])
+async def test_a_reset_breaks_the_connection_inside_the_body(
+    tcp_box: BoxCaller, more: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    token = await tcp_box.token()
+    await tcp_box.fault(path="/2.0/users/me", reset=True, **more)
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending complete"):
+        await tcp_box.call(token, "GET", "/2.0/users/me")
+    assert (await tcp_box.call(token, "GET", "/2.0/users/me")).status_code == 200
+    assert "ASGI" not in capfd.readouterr().err
+
+
+async def test_a_dribbling_body_comes_byte_by_byte(tcp_box: BoxCaller) -> None:
+    await tcp_box.fault(status=500, body="abcd", dribble_ms=20)
+    async with tcp_box.http.stream("GET", "/2.0/x") as answer:
+        chunks = [chunk async for chunk in answer.aiter_raw()]
+    assert b"".join(chunks) == b"abcd"
+    assert len(chunks) > 1
+
+
+async def test_a_page_of_html_is_labelled_as_such(tcp_box: BoxCaller) -> None:
+    await tcp_box.fault(status=502, body="<html>Bad gateway</html>")
+    answer = await tcp_box.http.get("/2.0/x")
+    assert answer.headers["content-type"] == "text/html"
