@@ -10,6 +10,7 @@ from sso_box_api.box.connection import open_transport
 from sso_box_api.box.content import Content, Item
 from sso_box_api.box.credentials import BoxCredentials, load_credentials
 from sso_box_api.box.deadline import within
+from sso_box_api.box.diagnosis import Check, Examined, diagnose
 from sso_box_api.box.failures import (
     ConflictAtBox,
     InvalidResource,
@@ -21,10 +22,10 @@ from sso_box_api.box.failures import (
 )
 from sso_box_api.box.sharing import Collaboration, Group, Membership, Sharing
 from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
-from sso_box_api.box.users import BoxUser, Users
+from sso_box_api.box.users import BoxUser
 
 
-class Box(Users, Content, Sharing):
+class Box(Content, Sharing, Examined):
     """One Box app in one enterprise, over one HTTP client that the caller closes."""
 
 
@@ -33,6 +34,7 @@ __all__ = [
     "BoxCredentials",
     "BoxToken",
     "BoxUser",
+    "Check",
     "Collaboration",
     "ConflictAtBox",
     "Downscoped",
@@ -47,6 +49,7 @@ __all__ = [
     "OutcomeUnknown",
     "RefusedByBox",
     "SubjectTokenRejected",
+    "diagnose",
     "load_credentials",
     "open_transport",
     "within",

@@ -19,6 +19,39 @@ _REAUTHORIZE = (
 )
 
 
+ENTERPRISE_ACCESS = "'App + Enterprise Access'"
+LACK_OF_A_RIGHT = {
+    "insufficient_scope",
+    "access_denied_insufficient_permissions",
+    "forbidden",
+    "cors_origin_not_whitelisted",
+    "invalid_scope",
+}
+CLOCK = "Set this host's clock by NTP: Box takes assertions within 60 seconds only"
+ENTERPRISE = (
+    "enterpriseID in config.json (or SSO_BOX_BOX__ENTERPRISE_ID) is not the app's:"
+    " compare it with the Developer Console, General Settings"
+)
+GROUPS = (
+    f"only if groups are to be managed: {_CONSOLE}, Application Scopes: turn on"
+    f" 'Manage groups', {_REAUTHORIZE}"
+)
+WIDER = (
+    "Hand nothing out: tell Box support, and see SSO_BOX_VENDING__SCOPE_ANSWER for"
+    " answers that say nothing"
+)
+
+
+def scope(name: str) -> str:
+    """Name the application scope that is missing."""
+    return f"{_CONSOLE}, Application Scopes: turn on '{name}', {_REAUTHORIZE}"
+
+
+def cors(origin: str) -> str:
+    """Name the page that Box does not know."""
+    return f"{_CONSOLE}, CORS Domains: add {origin}"
+
+
 @dataclass(frozen=True)
 class _Rule:
     code: str  # Box's error code; "" is any
@@ -65,11 +98,7 @@ _RULES = (
         f"{_CONSOLE}: the app's authentication method is another one; use the"
         " config.json of a JWT app or the client credentials of a CCG app",
     ),
-    _Rule(
-        "",
-        "'exp'",
-        "Set this host's clock by NTP: Box takes assertions within 60 seconds only",
-    ),
+    _Rule("", "'exp'", CLOCK),
     _Rule(
         "",
         "'jti'",
@@ -122,6 +151,11 @@ _RULES = (
         "invalid_resource",
         "",
         "The file or folder does not exist or this Box user cannot see it",
+    ),
+    _Rule(
+        "cors_origin_not_whitelisted",
+        "",
+        f"{_CONSOLE}, CORS Domains: add the origin of the page",
     ),
     _Rule(
         "access_from_location_blocked",
