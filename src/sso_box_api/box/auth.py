@@ -54,14 +54,14 @@ class Auth:
         self,
         credentials: BoxCredentials,
         settings: BoxSettings,
-        http: httpx.AsyncClient,
+        transport: httpx.AsyncBaseTransport,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._credentials = credentials
         self._settings = settings
         self._clock = clock
-        self._caller = Caller(settings, http)
+        self._caller = Caller(settings, transport)
         self._clock_offset_s = 0.0
         self._service = self._kept(self._mint_service)
         self._users: LRUCache[str, KeptToken] = LRUCache(MAX_USERS)
