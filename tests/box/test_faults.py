@@ -80,6 +80,8 @@ def secrets_of(enterprise: Enterprise, emulator: Starlette) -> list[str]:
         {"status": 200, "body": "<html>Welcome!</html>", "after_commit": True},
         {"status": 502, "body": "<html>Bad gateway</html>", "after_commit": True},
         {"status": 200, "body": '{"access_token": "T', "after_commit": True},
+        {"truncate_at": 20, "after_commit": True},
+        {"reset": True, "after_commit": True},
         {"drop": True, "after_commit": True},
         {"drop": True},
     ],
@@ -90,7 +92,9 @@ def secrets_of(enterprise: Enterprise, emulator: Starlette) -> list[str]:
         "answer lost",
         "portal page",
         "gateway page",
+        "JSON of a proxy, cut",
         "cut JSON",
+        "reset within the body",
         "reset after the work",
         "reset before the work",
     ],
@@ -113,11 +117,14 @@ async def test_a_first_login_outlives_a_fault_at_every_step(
     assert not [s for s in secrets_of(enterprise, emulator) if s in caplog.text]
 
 
+@pytest.mark.parametrize(
+    "fault", [{"delay_ms": 700}, {"dribble_ms": 20}], ids=["late", "slow body"]
+)
 async def test_a_slow_box_is_given_up_and_found_again(
-    tcp_client: Box, control: Control
+    tcp_client: Box, control: Control, fault: dict[str, Any]
 ) -> None:
     await tcp_client.service_token()
-    await control.fault("POST", USERS, delay_ms=700, after_commit=True)
+    await control.fault("POST", USERS, after_commit=True, **fault)
     token = await log_in_as_a_patient_caller(tcp_client)
     assert await control.is_live(token.access_token)
     assert len(await control.users()) == 1

@@ -54,6 +54,8 @@ Prepare = Callable[[], Awaitable[httpx.Request]]
 Recover = Callable[[Refusal], bool]
 State = Literal["unused", "ok", "failing"]
 
+_LATE = "no answer within the deadline"
+
 _jitter = wait_random_exponential(multiplier=0.25, max=4)
 
 
@@ -114,7 +116,7 @@ class Caller:
                 return await retrying(attempt)
         except TimeoutError:
             self.state = "failing"
-            raise NoVerdict(Trouble("no answer within the deadline")) from None
+            raise NoVerdict(Trouble(f"{lane.kind} call:", _LATE)) from None
         except Failed as failed:
             raise failed.unavailable() from None
 
@@ -143,7 +145,7 @@ class Caller:
         except TimeoutError:
             self.state = "failing"
             error = OutcomeUnknown if sent else NoVerdict
-            raise error(Trouble("no answer within the deadline")) from None
+            raise error(Trouble(f"{lane.kind} call:", _LATE)) from None
         except Failed as failed:
             logger.warning("%s", failed)
             if failed.maybe_done:
