@@ -69,9 +69,14 @@ class Refusal:
 
 
 async def read_answer(response: httpx.Response) -> Answer:
-    """Read a streamed response whole; ``Unreadable`` beyond ``MAX_BODY_BYTES``."""
+    """Read a streamed response whole; ``Unreadable`` beyond ``MAX_BODY_BYTES``.
+
+    As it comes: no encoding was accepted, so one that is there is no answer of Box's.
+    """
     body = bytearray()
-    async for chunk in response.aiter_bytes():
+    if not isinstance(response.stream, httpx.AsyncByteStream):
+        raise Unreadable
+    async for chunk in response.stream:
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise Unreadable
