@@ -43,6 +43,10 @@ class Caller:
     def is_service_account(self) -> bool:
         return self.enterprise.is_service_account(self.user)
 
+    def require_service_account(self) -> None:
+        if not self.is_service_account:
+            raise forbidden()
+
     def root(self) -> Item:
         return self.tree.root(self.user.id)
 

@@ -8,8 +8,8 @@ from starlette.responses import JSONResponse, Response
 from sso_box_devkit.box.access import Caller
 from sso_box_devkit.box.events import DEFAULT_LIMIT, MAX_LIMIT, Event
 from sso_box_devkit.box.items import mini_user, timestamp
-from sso_box_devkit.box.paging import page_limit
-from sso_box_devkit.box.responses import BoxError, forbidden, invalid_parameter
+from sso_box_devkit.box.paging import MAX_DIGITS, page_limit
+from sso_box_devkit.box.responses import BoxError, invalid_parameter
 
 _STREAMS = ("admin_logs", "admin_logs_streaming")
 
@@ -26,11 +26,10 @@ async def list_events(request: Request, caller: Caller) -> Response:
     query = request.query_params
     if query.get("stream_type") not in _STREAMS:
         raise BoxError(501, "not_emulated", "Only the streams of an admin are emulated")
-    if not caller.is_service_account:
-        raise forbidden()
+    caller.require_service_account()
     events = caller.enterprise.events
     position = query.get("stream_position", "0")
-    if position != "now" and not position.isdecimal():
+    if position != "now" and not (position.isdecimal() and len(position) <= MAX_DIGITS):
         raise invalid_parameter("stream_position", "Not a position of the stream")
     start = events.end if position == "now" else int(position)
     chunk = events.since(start)[: page_limit(query, DEFAULT_LIMIT, MAX_LIMIT)]

@@ -80,7 +80,8 @@ def _target(caller: Caller, item: Item, folder_id: str | None) -> Item:
     here = caller.tree.parent(item)
     if here is None:
         raise not_found()
-    if folder_id is None or folder_id == caller.above(item)[-1].id:
+    shown_parent = [each.id for each in caller.above(item)[-1:]]
+    if folder_id is None or [folder_id] == shown_parent:
         return here
     caller.require(Operation.MOVE, item)
     target = caller.find("folder", folder_id, Operation.UPLOAD)
@@ -103,7 +104,7 @@ def _link(caller: Caller, item: Item, body: dict[str, Any]) -> SharedLink | None
     asked = body["shared_link"]
     if not isinstance(asked, dict):
         return None
-    permissions = asked.get("permissions") or {}
+    permissions = asked.get("permissions")
     known = item.shared_link
     return SharedLink(
         token=known.token if known else secrets.token_hex(16),
@@ -111,5 +112,5 @@ def _link(caller: Caller, item: Item, body: dict[str, Any]) -> SharedLink | None
         access=one_of(asked, "access", _ACCESS) or (known.access if known else "open"),
         unshared_at=text(asked, "unshared_at"),
         is_password_enabled=text(asked, "password") is not None,
-        can_download=permissions.get("can_download", True) is True,
+        can_download=permissions != {"can_download": False},
     )

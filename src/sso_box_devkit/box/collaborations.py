@@ -10,11 +10,9 @@ from sso_box_devkit.box.access import Caller
 from sso_box_devkit.box.bodies import inner_id, json_object, one_of, required_id, text
 from sso_box_devkit.box.groups import mini_group
 from sso_box_devkit.box.items import (
-    asked_fields,
-    constantly,
     mini,
     mini_user,
-    select,
+    select_values,
     timestamp,
 )
 from sso_box_devkit.box.paging import marker_page, offset_page
@@ -32,7 +30,6 @@ from sso_box_devkit.box.state import User
 from sso_box_devkit.box.tree import Item, ItemType
 
 _ITEM_TYPES: dict[str, ItemType] = {"file": "file", "folder": "folder"}
-_BASE = ("type", "id")
 
 
 async def create_collaboration(request: Request, caller: Caller) -> Response:
@@ -103,8 +100,7 @@ async def list_of_file(request: Request, caller: Caller) -> Response:
 
 
 async def list_of_group(request: Request, caller: Caller) -> Response:
-    if not caller.is_service_account:
-        raise forbidden()
+    caller.require_service_account()
     group = caller.enterprise.sharing.groups.get(request.path_params["group_id"])
     if group is None:
         raise not_found()
@@ -125,10 +121,10 @@ def _list(request: Request, caller: Caller, kind: ItemType) -> Response:
 
 def _item(caller: Caller, body: dict[str, Any]) -> Item:
     item_id = required_id(body, "item")
-    kind = _ITEM_TYPES.get(body["item"].get("type"))
+    kind = one_of(body["item"], "type", _ITEM_TYPES)
     if kind is None:
         raise invalid_parameter("item", "Only files and folders have collaborations")
-    item = caller.find(kind, item_id)
+    item = caller.find(_ITEM_TYPES[kind], item_id)
     if item.is_root:
         raise BoxError(
             400,
@@ -278,9 +274,7 @@ def _shown(request: Request, caller: Caller, each: Collaboration) -> dict[str, A
         constant["accessible_by"] = mini_user(user(each.user_id))
     if each.status == "accepted":
         constant["acknowledged_at"] = timestamp(each.created_at)
-    shown = {name: constantly(value) for name, value in constant.items()}
-    fields = asked_fields(request.query_params.get("fields"))
-    return select(shown, fields or constant, _BASE)
+    return select_values(constant, request.query_params.get("fields"))
 
 
 def _moment(body: dict[str, Any], name: str) -> float | None:
@@ -289,5 +283,5 @@ def _moment(body: dict[str, Any], name: str) -> float | None:
         return None
     try:
         return datetime.fromisoformat(value).timestamp()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise invalid_parameter(name, "Not a date and time (RFC 3339)") from error

@@ -48,6 +48,11 @@ class Fault(BaseModel):
             return path.startswith(self.path[:-1])
         return path == self.path
 
+    @property
+    def spoils(self) -> bool:
+        """Whether the answer is no longer the emulator's own."""
+        return self.status is not None or self.truncate_at is not None or self.reset
+
     async def play(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:

@@ -13,10 +13,10 @@ from sso_box_devkit.box.items import asked_fields, render
 from sso_box_devkit.box.responses import not_found
 from sso_box_devkit.box.scopes import Operation
 from sso_box_devkit.box.state import Download, World
-from sso_box_devkit.box.tree import Item
+from sso_box_devkit.box.tree import Item, Version
 
 DOWNLOAD_LIFE_S = 900
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})")
 
 
 async def get_file(request: Request, caller: Caller) -> Response:
@@ -46,16 +46,15 @@ async def delete_file(request: Request, caller: Caller) -> Response:
 
 async def download(request: Request, caller: Caller) -> Response:
     """Box sends downloads to another host by a URL that lives 15 minutes."""
-    file = find_file(request, caller, Operation.DOWNLOAD)
+    # By this the preview library tells that it shows a file and saves none.
+    is_preview = request.query_params.get("preview") == "true"
+    operation = Operation.PREVIEW if is_preview else Operation.DOWNLOAD
+    file = find_file(request, caller, operation)
     wanted = request.query_params.get("version", file.version.id)
     version = next((v for v in file.versions if v.id == wanted), None)
     if version is None:
         raise not_found()
-    world: World = request.app.state.world
-    ticket = secrets.token_urlsafe(24)
-    expires = caller.enterprise.now() + DOWNLOAD_LIFE_S
-    world.downloads[ticket] = Download(caller.enterprise, version.content, expires)
-    return RedirectResponse(f"{caller.base_url}_download/{ticket}", 302)
+    return RedirectResponse(_download_url(request, caller, version), 302)
 
 
 async def follow_download(request: Request) -> Response:
@@ -70,6 +69,10 @@ async def follow_download(request: Request) -> Response:
     if asked is None:
         return Response(content, headers=headers)
     start, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+    if start > end:
+        return Response(
+            status_code=416, headers={"content-range": f"bytes */{len(content)}"}
+        )
     headers["content-range"] = f"bytes {start}-{end}/{len(content)}"
     return Response(content[start : end + 1], 206, headers)
 
@@ -81,4 +84,19 @@ def find_file(
 
 
 def shown_file(request: Request, caller: Caller, file: Item) -> dict[str, Any]:
-    return render(caller, file, asked_fields(request.query_params.get("fields")))
+    def download_url() -> str | None:
+        """The Explorer asks for it to save a file."""
+        if not caller.may(Operation.DOWNLOAD, file):
+            return None
+        return _download_url(request, caller, file.version)
+
+    fields = asked_fields(request.query_params.get("fields"))
+    return render(caller, file, fields, download_url=download_url)
+
+
+def _download_url(request: Request, caller: Caller, version: Version) -> str:
+    world: World = request.app.state.world
+    ticket = secrets.token_urlsafe(24)
+    expires = caller.enterprise.now() + DOWNLOAD_LIFE_S
+    world.downloads[ticket] = Download(caller.enterprise, version.content, expires)
+    return f"{caller.base_url}_download/{ticket}"

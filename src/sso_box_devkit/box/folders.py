@@ -31,7 +31,7 @@ async def get_folder(request: Request, caller: Caller) -> Response:
     folder = caller.find("folder", request.path_params["folder_id"])
     if _unchanged(request, folder):
         return Response(status_code=304)
-    return JSONResponse(_shown(request, caller, folder))
+    return JSONResponse(shown_folder(request, caller, folder))
 
 
 async def list_items(request: Request, caller: Caller) -> Response:
@@ -50,7 +50,7 @@ async def create_folder(request: Request, caller: Caller) -> Response:
         raise name_in_use([mini(taken)])
     now = caller.enterprise.now()
     folder = caller.tree.add("folder", parent, name, now, caller.user.id)
-    return JSONResponse(_shown(request, caller, folder), 201)
+    return JSONResponse(shown_folder(request, caller, folder), 201)
 
 
 async def update_folder(request: Request, caller: Caller) -> Response:
@@ -58,7 +58,7 @@ async def update_folder(request: Request, caller: Caller) -> Response:
     if folder.is_root:
         raise forbidden()
     await update_item(request, caller, folder)
-    return JSONResponse(_shown(request, caller, folder))
+    return JSONResponse(shown_folder(request, caller, folder))
 
 
 async def copy_folder(request: Request, caller: Caller) -> Response:
@@ -67,7 +67,7 @@ async def copy_folder(request: Request, caller: Caller) -> Response:
         # Box's own answer to it, by its OpenAPI.
         raise BoxError(500, "internal_server_error", "Internal Server Error")
     made = await copy_item(request, caller, folder)
-    return JSONResponse(_shown(request, caller, made), 201)
+    return JSONResponse(shown_folder(request, caller, made), 201)
 
 
 async def delete_folder(request: Request, caller: Caller) -> Response:
@@ -88,7 +88,7 @@ def _unchanged(request: Request, item: Item) -> bool:
     return known is not None and not item.is_root and known.strip('"') == str(item.etag)
 
 
-def _shown(request: Request, caller: Caller, folder: Item) -> dict[str, Any]:
+def shown_folder(request: Request, caller: Caller, folder: Item) -> dict[str, Any]:
     query = request.query_params
     fields = asked_fields(query.get("fields"))
     # The fields asked of the folder hold for the items listed in it, too.
@@ -104,11 +104,13 @@ def _shown(request: Request, caller: Caller, folder: Item) -> dict[str, Any]:
 def _listing(
     query: QueryParams, caller: Caller, folder: Item, fields: list[str] | None
 ) -> dict[str, Any]:
-    by = query.get("sort", "name").lower()
-    direction = query.get("direction", "ASC").upper()
+    sorts = {**_SORTS, "size": caller.tree.size}
+    asked = query.get("sort", "name").lower()
+    by = asked if asked in sorts else "name"
+    direction = "DESC" if query.get("direction", "").upper() == "DESC" else "ASC"
     items = sorted(
         caller.children(folder),
-        key=_SORTS.get(by) or caller.tree.size,
+        key=sorts[by],
         reverse=direction == "DESC",
     )
     # Folders first, whatever the sort; sorting is stable.

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sso_box_devkit.box.access import bearer_token
 from sso_box_devkit.box.journal import Entry
+from sso_box_devkit.box.limits import too_many
 from sso_box_devkit.box.oauth import named_subject, parse_form
 from sso_box_devkit.box.responses import BoxError, OAuthError
 from sso_box_devkit.box.state import Enterprise, World
@@ -71,14 +72,30 @@ class Gate:
                 return
             if known is not None:
                 send = _readable(send)
+        refused = self._over_budget(request)
+        if refused is not None:
+            await refused(scope, receive, send)
+            return
         faults = (known or self._world.default).faults
         fault = faults.take(scope["method"], scope["path"])
         if fault is None:
             await app(scope, receive, send)
         else:
-            # The answer is then a test's, and nobody's claim about Box.
-            scope["state"]["faulty"] = True
+            # What was ordered is nobody's claim about Box.
+            scope["state"]["spoilt"] = fault.spoils
             await fault.play(app, scope, receive, send)
+
+    def _over_budget(self, request: HTTPConnection) -> Response | None:
+        token = self._world.tokens.get(bearer_token(request))
+        if token is None:
+            return None
+        settings = token.enterprise.settings
+        wait_s = token.enterprise.limits.spend(
+            settings, request.url.path, token.user_id
+        )
+        if wait_s is None:
+            return None
+        return too_many(settings, wait_s, request.scope["state"]["request_id"])
 
     def _who(
         self, request: HTTPConnection, body: bytes

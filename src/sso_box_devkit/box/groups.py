@@ -9,16 +9,13 @@ from sso_box_devkit.box.access import Caller
 from sso_box_devkit.box.admin_events import note
 from sso_box_devkit.box.bodies import json_object, one_of, required_id, text
 from sso_box_devkit.box.items import (
-    asked_fields,
-    constantly,
     mini_user,
-    select,
+    select_values,
     timestamp,
 )
 from sso_box_devkit.box.paging import offset_page
 from sso_box_devkit.box.responses import (
     BoxError,
-    forbidden,
     forbidden_by_policy,
     invalid_parameter,
     not_found,
@@ -27,14 +24,13 @@ from sso_box_devkit.box.sharing import Group, Membership
 
 _LEVELS = ("admins_only", "admins_and_members", "all_managed_users")
 _ROLES = ("member", "admin")
-_BASE = ("type", "id")
-_STANDARD = (*_BASE, "name", "group_type", "created_at", "modified_at")
+_STANDARD = ("type", "id", "name", "group_type", "created_at", "modified_at")
 _TEXTS = ("provenance", "external_sync_identifier", "description")
 _LEVEL_NAMES = ("invitability_level", "member_viewability_level")
 
 
 async def create_group(request: Request, caller: Caller) -> Response:
-    _require_service_account(caller)
+    caller.require_service_account()
     body = await json_object(request)
     name = _free_name(caller, body, None)
     attributes = _attributes(body)
@@ -46,7 +42,7 @@ async def create_group(request: Request, caller: Caller) -> Response:
 
 
 async def list_groups(request: Request, caller: Caller) -> Response:
-    _require_service_account(caller)
+    caller.require_service_account()
     term = request.query_params.get("filter_term", "").casefold()
     found = [
         group
@@ -91,7 +87,7 @@ async def list_members(request: Request, caller: Caller) -> Response:
 async def list_groups_of_user(request: Request, caller: Caller) -> Response:
     user_id = request.path_params["user_id"]
     if user_id != caller.user.id:
-        _require_service_account(caller)
+        caller.require_service_account()
     if caller.enterprise.user(user_id) is None:
         raise not_found()
     every = caller.enterprise.sharing.memberships.values()
@@ -99,7 +95,7 @@ async def list_groups_of_user(request: Request, caller: Caller) -> Response:
 
 
 async def create_membership(request: Request, caller: Caller) -> Response:
-    _require_service_account(caller)
+    caller.require_service_account()
     body = await json_object(request)
     enterprise, sharing = caller.enterprise, caller.enterprise.sharing
     user = enterprise.users.get(required_id(body, "user"))
@@ -127,7 +123,7 @@ async def get_membership(request: Request, caller: Caller) -> Response:
 
 
 async def update_membership(request: Request, caller: Caller) -> Response:
-    _require_service_account(caller)
+    caller.require_service_account()
     found = _membership(request, caller)
     body = await json_object(request)
     found.role = one_of(body, "role", _ROLES) or found.role
@@ -136,7 +132,7 @@ async def update_membership(request: Request, caller: Caller) -> Response:
 
 
 async def delete_membership(request: Request, caller: Caller) -> Response:
-    _require_service_account(caller)
+    caller.require_service_account()
     found = _membership(request, caller)
     del caller.enterprise.sharing.memberships[found.id]
     note(caller, "GROUP_REMOVE_USER", mini_user(caller.enterprise.user(found.user_id)))
@@ -165,9 +161,7 @@ def _shown(request: Request, group: Group) -> dict[str, Any]:
         "modified_at": timestamp(group.modified_at),
         "permissions": {"can_invite_as_collaborator": True},
     }
-    shown = {name: constantly(value) for name, value in constant.items()}
-    fields = asked_fields(request.query_params.get("fields"))
-    return select(shown, fields or _STANDARD, _BASE)
+    return select_values(constant, request.query_params.get("fields"), _STANDARD)
 
 
 def _shown_membership(
@@ -182,9 +176,7 @@ def _shown_membership(
         "created_at": timestamp(membership.created_at),
         "modified_at": timestamp(membership.modified_at),
     }
-    shown = {name: constantly(value) for name, value in constant.items()}
-    fields = asked_fields(request.query_params.get("fields"))
-    return select(shown, fields or constant, _BASE)
+    return select_values(constant, request.query_params.get("fields"))
 
 
 def _memberships(
@@ -209,7 +201,7 @@ def _membership(request: Request, caller: Caller) -> Membership:
 
 
 def _managed_group(request: Request, caller: Caller) -> Group:
-    _require_service_account(caller)
+    caller.require_service_account()
     group = caller.enterprise.sharing.groups.get(request.path_params["group_id"])
     if group is None or not _reaches(caller, group):
         raise not_found()
@@ -221,11 +213,6 @@ def _reaches(caller: Caller, group: Group) -> bool:
     if caller.enterprise.settings.app_access == "enterprise":
         return True
     return group.client_id == caller.token.app.client_id
-
-
-def _require_service_account(caller: Caller) -> None:
-    if not caller.is_service_account:
-        raise forbidden()
 
 
 def _free_name(caller: Caller, body: dict[str, Any], besides: Group | None) -> str:

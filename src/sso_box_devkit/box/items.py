@@ -33,6 +33,16 @@ def select(
     return {name: shown[name]() for name in wanted if name in shown}
 
 
+def select_values(
+    values: dict[str, Any],
+    asked: str | None,
+    standard: Iterable[str] | None = None,
+) -> dict[str, Any]:
+    """What ``fields=`` asks for; else the standard ones, or all."""
+    shown = {name: constantly(value) for name, value in values.items()}
+    return select(shown, asked_fields(asked) or standard or values, _KEY)
+
+
 def mini_user(user: User | None) -> dict[str, Any]:
     """Of somebody who is gone, and over a root, Box shows a user without a name."""
     if user is None:
@@ -56,7 +66,8 @@ def mini(item: Item) -> dict[str, Any]:
     return body
 
 
-_BASE = ("type", "id", "etag")
+_KEY = ("type", "id")
+_BASE = (*_KEY, "etag")
 _MINI = (*_BASE, "sequence_id", "name")
 _STANDARD = (
     *_MINI, "created_at", "modified_at", "description", "size", "path_collection",

@@ -10,6 +10,7 @@ from sso_box_devkit.box.responses import BoxError
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 100
 MAX_OFFSET = 10_000
+MAX_DIGITS = 18
 
 T = TypeVar("T")
 
@@ -68,13 +69,13 @@ def page_limit(
 
 def number(query: QueryParams, name: str, default: int) -> int:
     value = query.get(name, str(default))
-    if not value.isdecimal():
+    if not value.isdecimal() or len(value) > MAX_DIGITS:
         raise BoxError(400, f"invalid_{name}", f"Invalid {name}")
     return int(value)
 
 
 def _start_of(marker: str) -> int:
     position = marker.removeprefix("m")
-    if not position.isdecimal():
+    if not position.isdecimal() or len(position) > MAX_DIGITS:
         raise BoxError(400, "invalid_parameter", "Invalid marker")
     return int(position)

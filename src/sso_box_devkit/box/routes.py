@@ -71,6 +71,7 @@ _FOLDERS = [
     _route("POST", f"{_FOLDER}/copy", folders.copy_folder, Operation.UPLOAD),
     _route("DELETE", _FOLDER, folders.delete_folder, Operation.DELETE),
     _route("GET", "/2.0/search", search.search, Operation.BROWSE),
+    _route("GET", "/2.0/recent_items", search.recent_items, Operation.BROWSE),
 ]
 _FILES = [
     _route("OPTIONS", "/2.0/files/content", uploads.preflight, Operation.UPLOAD),
@@ -86,7 +87,8 @@ _FILES = [
     _route("PUT", _FILE, files.update_file, None),
     _route("POST", f"{_FILE}/copy", files.copy_file, Operation.UPLOAD),
     _route("DELETE", _FILE, files.delete_file, Operation.DELETE),
-    _route("GET", f"{_FILE}/content", files.download, Operation.DOWNLOAD),
+    # To look and to save need different scopes.
+    _route("GET", f"{_FILE}/content", files.download, None),
     Route("/_download/{ticket}", files.follow_download, methods=["GET"]),
 ]
 _COLLABORATIONS = [

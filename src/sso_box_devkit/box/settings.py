@@ -31,10 +31,17 @@ class Settings(BaseModel):
     # None: somewhere from 3600 to 4250, as seen at Box, so that nobody hard-codes it.
     token_life_s: int | None = Field(default=None, ge=1, le=86_400)
 
+    # None: not counted. Box's figures are 1000 and 240 for each user.
+    calls_per_minute: int | None = Field(default=None, ge=0)
+    uploads_per_minute: int | None = Field(default=None, ge=0)
+    limits_tell_retry_after: bool = True
+
     # Box does not say how long a new user stays unfindable by its external id,
     # nor whether that id must be unique.
     lookup_lag_s: Seconds = 0
     duplicate_external_id: Literal["allow", "conflict"] = "allow"
+    # Nor whether a look-up by it is exact; a name's filter goes by the beginning.
+    external_id_match: Literal["exact", "ignore_case", "prefix"] = "exact"
 
     # Box does not say what deactivation does to new tokens and to live ones.
     inactive_user_tokens: Literal["refuse", "allow"] = "refuse"

@@ -11,6 +11,7 @@ from sso_box_devkit.box.events import Events
 from sso_box_devkit.box.faults import Faults
 from sso_box_devkit.box.journal import Journal
 from sso_box_devkit.box.keys import App, new_client_credentials_app, new_jwt_app
+from sso_box_devkit.box.limits import CallLimits
 from sso_box_devkit.box.settings import Settings
 from sso_box_devkit.box.sharing import Sharing
 from sso_box_devkit.box.tree import Item, Tree
@@ -97,6 +98,7 @@ class Enterprise:
         self.settings = Settings()
         self.journal = Journal()
         self.faults = Faults()
+        self.limits = CallLimits()
         self.users: dict[str, User] = {}
         self.tree = tree
         self.sharing = Sharing()
@@ -195,6 +197,7 @@ class Enterprise:
         self.events.clear()
         self.journal.clear()
         self.faults.clear()
+        self.limits.clear()
 
     def _new_service_account(self, app: App) -> User:
         return self._new_user("Service account", self.app_login("AutomationUser"), app)

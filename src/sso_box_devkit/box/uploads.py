@@ -4,6 +4,7 @@ import hashlib
 from typing import Any, NamedTuple
 
 from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -71,7 +72,11 @@ def _uploaded(request: Request, caller: Caller, file: Item, status: int) -> Resp
 
 async def _read_upload(request: Request) -> Upload:
     """The multipart body: ``attributes`` first, then the file."""
-    async with request.form() as form:
+    try:
+        form = await request.form()
+    except HTTPException as error:
+        raise BoxError(400, "bad_request", "Could not parse the multipart") from error
+    try:
         parts = form.multi_items()
         if not parts or parts[0][0] != "attributes":
             raise BoxError(
@@ -85,6 +90,8 @@ async def _read_upload(request: Request) -> Upload:
         first = parts[0][1]
         raw = await first.read() if isinstance(first, UploadFile) else first
         return Upload(as_object(raw), await files[0].read())
+    finally:
+        await form.close()
 
 
 def _check_content(

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from sso_box_devkit.box.access import Caller
 from sso_box_devkit.box.bodies import json_object, required_id, text
-from sso_box_devkit.box.items import asked_fields, render
+from sso_box_devkit.box.folders import shown_folder
 from sso_box_devkit.box.responses import (
     BoxError,
     forbidden_by_policy,
@@ -16,12 +16,12 @@ from sso_box_devkit.box.responses import (
     not_found,
 )
 from sso_box_devkit.box.state import World
-from sso_box_devkit.box.users import managed_user, reached, require_service_account
+from sso_box_devkit.box.users import managed_user, reached
 
 
 async def terminate_sessions(request: Request, caller: Caller) -> Response:
     """Box works it off later; here every token of the named users dies at once."""
-    require_service_account(caller)
+    caller.require_service_account()
     body = await json_object(request)
     ids, logins = body.get("user_ids"), body.get("user_logins")
     if not isinstance(ids, list) or not isinstance(logins, list):
@@ -51,11 +51,9 @@ async def transfer_content(request: Request, caller: Caller) -> Response:
     folder = tree.add("folder", tree.root(heir.id), name, now)
     for item in tree.children(tree.root(user.id)):
         tree.move(item, folder)
-    asked = asked_fields(request.query_params.get("fields"))
     # As the heir sees it: the admin may not see it at all.
-    return JSONResponse(
-        render(Caller(caller.token, heir, caller.base_url), folder, asked)
-    )
+    seen_by_heir = Caller(caller.token, heir, caller.base_url)
+    return JSONResponse(shown_folder(request, seen_by_heir, folder))
 
 
 async def list_aliases(request: Request, caller: Caller) -> Response:

@@ -29,7 +29,7 @@ _DELETE_REFUSALS = {400: "bad_request", 403: "forbidden", 409: "conflict"}
 
 
 async def create_user(request: Request, caller: Caller) -> Response:
-    require_service_account(caller)
+    caller.require_service_account()
     enterprise = caller.enterprise
     body = await json_object(request)
     name = _name(body)
@@ -50,7 +50,7 @@ async def create_user(request: Request, caller: Caller) -> Response:
 
 
 async def list_users(request: Request, caller: Caller) -> Response:
-    require_service_account(caller)
+    caller.require_service_account()
     enterprise, query = caller.enterprise, request.query_params
     found = reached(caller)
     if query.get("user_type") == "external":
@@ -64,7 +64,7 @@ async def list_users(request: Request, caller: Caller) -> Response:
         found = [
             u
             for u in found
-            if u.external_app_user_id == external_id
+            if _matches(enterprise, u, external_id)
             and u.client_id == caller.token.app.client_id
             and u.created_monotonic <= findable
         ]
@@ -127,11 +127,6 @@ async def delete_user(request: Request, caller: Caller) -> Response:
     return Response(status_code=204)
 
 
-def require_service_account(caller: Caller) -> None:
-    if not caller.is_service_account:
-        raise forbidden()
-
-
 def reached(caller: Caller) -> list[User]:
     """Whom the app has a hand on."""
     enterprise, app = caller.enterprise, caller.token.app
@@ -139,11 +134,22 @@ def reached(caller: Caller) -> list[User]:
 
 
 def managed_user(request: Request, caller: Caller) -> User:
-    require_service_account(caller)
+    caller.require_service_account()
     user = caller.enterprise.users.get(request.path_params["user_id"])
     if user is None or not caller.enterprise.reaches(caller.token.app, user):
         raise not_found()
     return user
+
+
+def _matches(enterprise: Enterprise, user: User, external_id: str) -> bool:
+    known = user.external_app_user_id
+    match enterprise.settings.external_id_match:
+        case "exact":
+            return known == external_id
+        case "ignore_case":
+            return known is not None and known.casefold() == external_id.casefold()
+        case "prefix":
+            return known is not None and known.startswith(external_id)
 
 
 def _starts_with(user: User, term: str) -> bool:

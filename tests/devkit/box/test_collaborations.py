@@ -66,6 +66,9 @@ async def test_a_shared_folder_is_in_the_others_root_and_below_it(
     assert (path, file["parent"]["id"]) == (["All Files", "Docs"], shared.docs)
     me = (await box.call(shared.owner, "GET", "/2.0/users/me")).json()["id"]
     assert file["owned_by"]["id"] == me
+    query = "/2.0/folders/0/items?fields=has_collaborations"
+    root = (await box.call(shared.token, "GET", query)).json()["entries"]
+    assert [each["has_collaborations"] for each in root] == [True, False]
 
 
 class Attempt(NamedTuple):
@@ -166,6 +169,19 @@ async def test_a_file_is_shared_alone(box: BoxCaller, shared: Shared) -> None:
     path = f"/2.0/files/{shared.file}/collaborations"
     on_file = (await box.call(shared.owner, "GET", path)).json()
     assert [c["id"] for c in on_file["entries"]] == [answer.json()["id"]]
+
+
+async def test_of_two_shared_folders_the_outer_one_is_in_the_root(
+    box: BoxCaller, shared: Shared
+) -> None:
+    await box.invite(shared.owner, shared.inner, "editor", user=shared.user)
+    assert await listed(box, shared.token) == ["Inner"]
+    outer = await join(box, shared, "viewer")
+    assert await listed(box, shared.token) == ["Docs"]
+    # The rights add up below.
+    await box.folder(shared.token, "New", shared.inner)
+    await box.call(shared.owner, "DELETE", f"/2.0/collaborations/{outer}")
+    assert await listed(box, shared.token) == ["Inner"]
 
 
 async def test_access_only_keeps_it_out_of_the_root(

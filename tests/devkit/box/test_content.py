@@ -100,6 +100,9 @@ async def test_listings_put_folders_first_and_sort_within(
         "a.txt",
     ]
     assert await names(box, token, limit=2, offset=1) == ["z", "a.txt"]
+    by_size = await names(box, token, sort="size", direction="desc")
+    assert by_size[2:] == ["C.txt", "a.txt"]
+    assert await names(box, token, sort="x", direction="x") == await names(box, token)
 
 
 async def test_listings_turn_pages_by_marker(box: BoxCaller, token: str) -> None:
@@ -150,6 +153,14 @@ async def test_folders_are_renamed_moved_and_deleted(
         204
     )
     assert (await box.call(token, "GET", f"/2.0/folders/{inner}")).status_code == 404
+
+
+async def test_names_come_back_as_they_went(box: BoxCaller, token: str) -> None:
+    for name in ("50% off & más", "日本語+1", "a%2Fb", "#?=;"):
+        folder = await folder_id(box, token, name)
+        encoded = "".join(f"%{ord(digit):02x}" for digit in folder)
+        shown = await box.call(token, "GET", f"/2.0/folders/{encoded}?fields=name")
+        assert shown.json()["name"] == name
 
 
 async def test_an_old_etag_is_refused(box: BoxCaller, token: str) -> None:

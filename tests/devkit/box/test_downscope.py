@@ -87,6 +87,9 @@ ATTEMPTS = {
     "download": Attempt(
         "GET", "/2.0/files/{file}/content", "item_download", "item_preview"
     ),
+    "preview": Attempt(
+        "GET", "/2.0/files/{file}/content?preview=true", "base_preview", "base_explorer"
+    ),
     "rename": Attempt(
         "PUT", "/2.0/files/{file}", "item_rename", "item_delete", {"name": "b"}
     ),
@@ -106,20 +109,51 @@ ATTEMPTS = {
         "item_rename",
         {"parent": {"id": "0"}},
     ),
+    "share": Attempt(
+        "PUT", "/2.0/files/{file}", "item_share", "item_rename", {"shared_link": {}}
+    ),
+    "copy": Attempt(
+        "POST",
+        "/2.0/files/{file}/copy",
+        "root_readwrite",
+        "item_upload",
+        {"parent": {"id": "{private}"}},
+    ),
+    "search": Attempt("GET", "/2.0/search?query=a", "base_explorer"),
+    "see who is in": Attempt(
+        "GET", "/2.0/folders/{docs}/collaborations", "base_explorer"
+    ),
+    "invite": Attempt(
+        "POST",
+        "/2.0/collaborations",
+        "root_readwrite",
+        "item_share",
+        {
+            "item": {"type": "folder", "id": "{docs}"},
+            "accessible_by": {"type": "user", "login": "a@b.example"},
+            "role": "viewer",
+        },
+    ),
 }
+
+
+def filled(value: Any, content: Content) -> Any:
+    if isinstance(value, dict):
+        return {name: filled(inner, content) for name, inner in value.items()}
+    return value.format(**content._asdict()) if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=ATTEMPTS.keys())
 async def test_an_operation_needs_its_scope(
     box: BoxCaller, content: Content, attempt: Attempt
 ) -> None:
-    path = attempt.path.format(**content._asdict())
+    path, body = filled(attempt.path, content), filled(attempt.body, content)
     without = await box.downscoped(content.token, attempt.too_little)
-    refused = await box.call(without, attempt.method, path, json=attempt.body)
+    refused = await box.call(without, attempt.method, path, json=body)
     assert (refused.status_code, refused.content) == (403, b"")
     assert 'error="insufficient_scope"' in refused.headers["www-authenticate"]
     holder = await box.downscoped(content.token, attempt.enough)
-    done = await box.call(holder, attempt.method, path, json=attempt.body)
+    done = await box.call(holder, attempt.method, path, json=body)
     assert done.status_code < 400
 
 
@@ -151,6 +185,18 @@ async def test_a_file_token_sees_that_file_alone(
     assert seen.json()["parent"] is None
     hidden = await box.call(token, "GET", f"/2.0/folders/{content.docs}")
     assert hidden.status_code == 404
+
+
+async def test_a_file_token_moves_the_file_nowhere(
+    box: BoxCaller, content: Content
+) -> None:
+    token = await box.downscoped(
+        content.token, "root_readwrite", f"files/{content.file}"
+    )
+    for folder in (content.docs, content.private, "0"):
+        body = {"parent": {"id": folder}}
+        moved = await box.call(token, "PUT", f"/2.0/files/{content.file}", json=body)
+        assert moved.status_code == 404
 
 
 async def test_permissions_follow_the_scopes(box: BoxCaller, content: Content) -> None:

@@ -17,9 +17,20 @@ from box_sdk_gen import (
     JWTConfig,
 )
 from box_sdk_gen.managers.folders import CreateFolderParent
+from box_sdk_gen.managers.memberships import (
+    CreateGroupMembershipGroup,
+    CreateGroupMembershipUser,
+)
 from box_sdk_gen.managers.uploads import (
     UploadFileAttributes,
     UploadFileAttributesParentField,
+)
+from box_sdk_gen.managers.user_collaborations import (
+    CreateCollaborationAccessibleBy,
+    CreateCollaborationAccessibleByTypeField,
+    CreateCollaborationItem,
+    CreateCollaborationItemTypeField,
+    CreateCollaborationRole,
 )
 from box_sdk_gen.networking.base_urls import BaseUrls
 from starlette.concurrency import run_in_threadpool
@@ -46,13 +57,14 @@ def walk(service: BoxClient, as_user: Callable[[str], BoxClient]) -> None:
 
     user = as_user(created.id)
     folder = user.folders.create_folder("Docs", CreateFolderParent(id="0"))
+    inner = user.folders.create_folder("Inner", CreateFolderParent(id=folder.id))
     with pytest.raises(BoxAPIError) as conflict:
         user.folders.create_folder("Docs", CreateFolderParent(id="0"))
     assert conflict.value.response_info.status_code == 409
 
     content = b"welcome" * 1000
     uploaded = user.uploads.upload_file(
-        UploadFileAttributes("a.txt", UploadFileAttributesParentField(id=folder.id)),
+        UploadFileAttributes("a.txt", UploadFileAttributesParentField(id=inner.id)),
         io.BytesIO(content),
     )
     assert uploaded.entries is not None
@@ -71,10 +83,42 @@ def walk(service: BoxClient, as_user: Callable[[str], BoxClient]) -> None:
     objects = [entry.object for entry in narrow.restricted_to]
     assert [o.id for o in objects if o is not None] == [folder.id, folder.id]
 
+    token = user.auth.retrieve_token(network_session=user.network_session)
+    user.auth.revoke_token(network_session=user.network_session)
+    headers = {"authorization": f"Bearer {token.access_token}"}
+    me = f"{user.network_session.base_urls.base_url}/2.0/users/me"
+    assert httpx.get(me, headers=headers).status_code == 401
+
+    # Sent as `recursive=True`, capitalised.
+    user.folders.delete_folder_by_id(folder.id, recursive=True)
     service.users.delete_user_by_id(created.id, force=True)
     with pytest.raises(BoxAPIError) as gone:
         service.users.get_user_by_id(created.id)
     assert gone.value.response_info.status_code == 404
+
+
+def share(service: BoxClient, user: BoxClient, user_id: str) -> None:
+    """A folder for a group, the group with a member, and its end for that member."""
+    group = service.groups.create_group("Staff")
+    member = service.memberships.create_group_membership(
+        CreateGroupMembershipUser(id=user_id), CreateGroupMembershipGroup(id=group.id)
+    )
+    folder = service.folders.create_folder("Shared", CreateFolderParent(id="0"))
+    service.user_collaborations.create_collaboration(
+        CreateCollaborationItem(
+            type=CreateCollaborationItemTypeField.FOLDER, id=folder.id
+        ),
+        CreateCollaborationAccessibleBy(
+            type=CreateCollaborationAccessibleByTypeField.GROUP, id=group.id
+        ),
+        CreateCollaborationRole.VIEWER,
+    )
+    listed = user.folders.get_folder_items("0").entries
+    assert listed is not None
+    assert [entry.id for entry in listed] == [folder.id]
+    assert member.id is not None
+    service.memberships.delete_group_membership_by_id(member.id)
+    assert user.folders.get_folder_items("0").entries == []
 
 
 async def test_with_client_credentials(
@@ -98,7 +142,6 @@ async def test_with_client_credentials(
 async def test_with_the_written_config_file(
     enterprise: Enterprise, client: Callable[[Any], BoxClient], tmp_path: Path
 ) -> None:
-    pytest.importorskip("jwt", reason="the SDK signs with PyJWT, an extra of boxsdk")
     write_config(enterprise, tmp_path / "config.json")
     config = JWTConfig.from_config_file(str(tmp_path / "config.json"))
     auth = BoxJWTAuth(config)
@@ -108,23 +151,12 @@ async def test_with_the_written_config_file(
     )
 
 
-async def test_the_sdk_revokes_its_token(
-    enterprise: Enterprise, client: Callable[[Any], BoxClient]
+async def test_sharing_with_a_group(
+    enterprise: Enterprise, client: Callable[[Any], BoxClient], tmp_path: Path
 ) -> None:
-    app = enterprise.client_credentials()
-    auth = BoxCCGAuth(
-        CCGConfig(
-            client_id=app["client_id"],
-            client_secret=app["client_secret"],
-            enterprise_id=app["enterprise_id"],
-        )
-    )
-    session = client(auth).network_session
-    token = await run_in_threadpool(auth.retrieve_token, network_session=session)
-    assert token.access_token is not None
-    headers = {"authorization": f"Bearer {token.access_token}"}
-    url = f"{session.base_urls.base_url}/2.0/users/me"
-    async with httpx.AsyncClient(headers=headers) as http:
-        assert (await http.get(url)).status_code == 200
-        await run_in_threadpool(auth.revoke_token, network_session=session)
-        assert (await http.get(url)).status_code == 401
+    write_config(enterprise, tmp_path / "config.json")
+    config = JWTConfig.from_config_file(str(tmp_path / "config.json"))
+    auth = BoxJWTAuth(config)
+    user_id = enterprise.add_user("Ada", None).id
+    user = client(auth.with_user_subject(user_id))
+    await run_in_threadpool(share, client(auth), user, user_id)

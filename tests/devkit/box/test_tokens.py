@@ -165,31 +165,42 @@ async def test_the_service_account_is_no_user_subject(box: BoxCaller) -> None:
     assert "Cannot obtain user token" in refused["error_description"]
 
 
-async def test_an_inactive_user_gets_tokens_only_by_setting(box: BoxCaller) -> None:
+@pytest.mark.parametrize(
+    "code", ["invalid_grant", "invalid_request", "unauthorized_client"]
+)
+async def test_an_inactive_user_gets_tokens_only_by_setting(
+    box: BoxCaller, code: str
+) -> None:
     user = await box.app_user(status="inactive")
-    assert "'sub'" in (await user_grant(box, user))["error_description"]
+    await box.settings(inactive_user_error=code)
+    assert (await user_grant(box, user))["error"] == code
     await box.settings(inactive_user_tokens="allow")
     assert "access_token" in await user_grant(box, user)
 
 
-async def test_the_second_app_takes_client_credentials_and_sees_the_same(
+def ccg_form(app: dict[str, str], user: str | None = None) -> dict[str, str]:
+    """For the service account, or for a user."""
+    kind = "enterprise" if user is None else "user"
+    return {
+        "grant_type": "client_credentials",
+        "client_id": app["client_id"],
+        "client_secret": app["client_secret"],
+        "box_subject_type": kind,
+        "box_subject_id": user or app["enterprise_id"],
+    }
+
+
+async def test_the_second_app_takes_client_credentials(
     box: BoxCaller, enterprise: Enterprise
 ) -> None:
     user = await box.app_user()
     app = enterprise.client_credentials()
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": app["client_id"],
-        "client_secret": app["client_secret"],
-        "box_subject_type": "enterprise",
-        "box_subject_id": app["enterprise_id"],
-    }
+    form = ccg_form(app)
     answer = await box.http.post("/oauth2/token", data=form)
     token = answer.json()["access_token"]
     seen = await box.call(token, "GET", f"/2.0/users/{user}")
     assert seen.json()["id"] == user
-    as_user = {"box_subject_type": "user", "box_subject_id": user}
-    answer = await box.http.post("/oauth2/token", data=form | as_user)
+    answer = await box.http.post("/oauth2/token", data=ccg_form(app, user))
     me = await box.call(answer.json()["access_token"], "GET", "/2.0/users/me")
     assert me.json()["id"] == user
     for change in (
@@ -202,6 +213,44 @@ async def test_the_second_app_takes_client_credentials_and_sees_the_same(
             "error": "invalid_grant",
             "error_description": "Grant credentials are invalid",
         }
+
+
+async def test_apps_have_service_accounts_and_external_ids_of_their_own(
+    box: BoxCaller, enterprise: Enterprise
+) -> None:
+    user = await box.app_user(external_app_user_id="x1")
+    form = ccg_form(enterprise.client_credentials())
+    other = (await box.http.post("/oauth2/token", data=form)).json()["access_token"]
+    mine = await box.token()
+    ids = [
+        (await box.call(token, "GET", "/2.0/users/me")).json()["id"]
+        for token in (mine, other)
+    ]
+    assert ids[0] != ids[1]
+    query = "/2.0/users?external_app_user_id=x1&fields=external_app_user_id"
+    found = [(await box.call(t, "GET", query)).json() for t in (mine, other)]
+    assert [page["total_count"] for page in found] == [1, 0]
+    path = f"/2.0/users/{user}"
+    shown = await box.call(other, "GET", f"{path}?fields=external_app_user_id")
+    assert "external_app_user_id" not in shown.json()
+    stolen = await box.call(other, "PUT", path, json={"external_app_user_id": "x2"})
+    assert stolen.status_code == 403
+
+
+async def test_app_access_only_is_access_to_the_apps_own_users(
+    box: BoxCaller, enterprise: Enterprise
+) -> None:
+    user = await box.app_user()
+    group = (await box.create(await box.token(), "groups", name="Staff"))["id"]
+    await box.settings(app_access="app")
+    app = enterprise.client_credentials()
+    answer = await box.http.post("/oauth2/token", data=ccg_form(app))
+    other = answer.json()["access_token"]
+    for path in (f"users/{user}", f"groups/{group}"):
+        assert (await box.call(other, "GET", f"/2.0/{path}")).status_code == 404
+        assert (await box.call(await box.token(), "GET", f"/2.0/{path}")).is_success
+    refused = await box.http.post("/oauth2/token", data=ccg_form(app, user))
+    assert refused.status_code == 400
 
 
 async def test_each_app_has_one_grant(box: BoxCaller) -> None:

@@ -52,6 +52,30 @@ async def test_the_external_id_is_matched_exactly(box: BoxCaller) -> None:
         assert await find(box, external_app_user_id=near) == []
 
 
+@pytest.mark.parametrize("odd", ["a|b", "a+b c", "50%41", "a&b=c", "ü/日本", "%7C"])
+async def test_an_odd_external_id_is_found_as_it_is(box: BoxCaller, odd: str) -> None:
+    user = await box.app_user(external_app_user_id=odd)
+    (found,) = await find(box, external_app_user_id=odd, fields=FIELDS)
+    assert (found["id"], found["external_app_user_id"]) == (user, odd)
+
+
+@pytest.mark.parametrize(
+    ("match", "asked", "found"),
+    [
+        ("ignore_case", "AUTH0|ab", 1),
+        ("ignore_case", "auth0|a", 0),
+        ("prefix", "auth0|A", 1),
+        ("prefix", "auth0|Abc", 0),
+    ],
+)
+async def test_the_external_id_is_matched_otherwise_by_setting(
+    box: BoxCaller, match: str, asked: str, found: int
+) -> None:
+    await box.app_user(external_app_user_id="auth0|Ab")
+    await box.settings(external_id_match=match)
+    assert len(await find(box, external_app_user_id=asked)) == found
+
+
 async def test_a_new_user_is_unfindable_by_external_id_for_the_lag(
     box: BoxCaller,
 ) -> None:
@@ -185,6 +209,51 @@ async def test_a_user_with_content_goes_only_by_force(box: BoxCaller) -> None:
     assert (await box.call(token, "DELETE", f"{path}?force=true")).status_code == 204
 
 
+async def test_a_retention_policy_keeps_a_user_with_content(box: BoxCaller) -> None:
+    await box.settings(retention_policy=True)
+    token, user = await box.token(), await box.app_user()
+    empty = await box.app_user("Eve")
+    await box.upload(await box.token(user), b"x")
+    kept = await box.call(token, "DELETE", f"/2.0/users/{user}?force=true")
+    assert (kept.status_code, kept.json()["code"]) == (403, "forbidden")
+    assert (await box.call(token, "DELETE", f"/2.0/users/{empty}")).status_code == 204
+
+
+async def test_content_moves_to_another_user_in_a_folder(box: BoxCaller) -> None:
+    leaver, heir = await box.app_user("Ada"), await box.app_user("Eve")
+    await box.upload(await box.token(leaver), b"x")
+    token = await box.token()
+    body = {"owned_by": {"id": heir}}
+    path = f"/2.0/users/{leaver}/folders/0"
+    moved = await box.call(token, "PUT", path, json=body)
+    assert moved.status_code == 200
+    assert moved.json()["name"] == "Ada's Files and Folders"
+    assert moved.json()["owned_by"]["id"] == heir
+    assert moved.json()["item_collection"]["total_count"] == 1
+    assert (await box.call(token, "DELETE", f"/2.0/users/{leaver}")).status_code == 204
+    listed = await box.call(await box.token(heir), "GET", "/2.0/folders/0/items")
+    assert [e["name"] for e in listed.json()["entries"]] == ["Ada's Files and Folders"]
+    nobody = await box.call(
+        token, "PUT", f"/2.0/users/{heir}/folders/0", json={"owned_by": {"id": "1"}}
+    )
+    assert nobody.status_code == 404
+
+
+async def test_a_user_has_further_addresses(box: BoxCaller) -> None:
+    token, user = await box.token(), await box.app_user()
+    path = f"users/{user}/email_aliases"
+    made = await box.create(token, path, email="ada@x.example")
+    listed = await box.call(token, "GET", f"/2.0/{path}")
+    assert listed.json() == {"total_count": 1, "entries": [made]}
+    taken = await create(box, name="M", login="ADA@x.example")
+    assert taken.status_code == 409
+    twice = await box.call(token, "POST", f"/2.0/{path}", json={"email": made["email"]})
+    assert twice.status_code == 409
+    gone = await box.call(token, "DELETE", f"/2.0/{path}/{made['id']}")
+    assert gone.status_code == 204
+    assert (await create(box, name="M", login="ada@x.example")).status_code == 201
+
+
 async def test_terminating_sessions_kills_every_token_of_the_user(
     box: BoxCaller,
 ) -> None:
@@ -265,3 +334,9 @@ async def test_errors_carry_the_request_id_of_their_header(box: BoxCaller) -> No
     answer = await box.call(await box.token(), "GET", "/2.0/users/1")
     assert answer.json()["request_id"] == answer.headers["box-request-id"]
     assert answer.json().keys() >= {"type", "status", "code", "message", "help_url"}
+
+
+@pytest.mark.parametrize("query", ["limit=x", f"offset={'9' * 5000}", "limit=-1"])
+async def test_odd_numbers_are_bad_requests(box: BoxCaller, query: str) -> None:
+    answer = await box.call(await box.token(), "GET", f"/2.0/users?{query}")
+    assert answer.status_code == 400
