@@ -42,8 +42,9 @@ test: setup ## Run the tests (real PostgreSQL, emulated Box, real OpenID provide
 test-full: setup ## The same at full size
 	@TEST_SIZE=full $(BIN)/python -m pytest $(ARGS)
 
-bench: setup ## Measure what verifying a token costs
+bench: setup ## Measure what verifying a token and a first login at Box cost
 	@$(BIN)/python -m benchmarks.verify
+	@$(BIN)/python -m benchmarks.first_login
 
 check: setup ## Lint, format, types, import contracts, lock hygiene
 	$(BIN)/ruff check .

@@ -559,8 +559,19 @@ def test_doctor_finds_everything_in_order(environment: dict[str, str]) -> None:
     result = run("doctor")
     assert result.exit_code == 0, result.output
     provider = [f"provider main: {one}" for one in ("discovery", "keys", "clock")]
-    for check in ("settings", "database", *provider, "box"):
+    for check in ("settings", "database", *provider, "box app", "box users"):
         assert f"ok   {check}" in result.output
+
+
+def test_doctor_tries_writing_only_when_asked(
+    environment: dict[str, str], emulator_url: str
+) -> None:
+    del environment
+    assert run("doctor", "--write-test").exit_code == 0
+    requests = httpx.get(f"{emulator_url}/_emulator/requests").json()["requests"]
+    made = [r for r in requests if (r["method"], r["path"]) == ("POST", "/2.0/users")]
+    assert len(made) == 1
+    assert httpx.get(f"{emulator_url}/_emulator/users").json()["users"] == []
 
 
 def test_doctor_names_what_is_wrong(
@@ -570,13 +581,14 @@ def test_doctor_names_what_is_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     del environment
+    monkeypatch.setenv("SSO_BOX_BOX__MAX_ATTEMPTS", "1")
     httpx.patch(f"{emulator_url}/_emulator/settings", json={"app_authorized": False})
     idp[1].down = True
     result = run("doctor", "--json")
     idp[1].down = False
     assert result.exit_code == 1
     findings = {f["check"]: f for f in json.loads(result.output)["findings"]}
-    assert "authorize" in findings["box"]["problem"].lower()
+    assert "authorize" in findings["box app"]["problem"].lower()
     assert "status 503" in findings["provider main: discovery"]["problem"]
     assert "provider main: keys" not in findings
     idp[1].offset_s = 3600
@@ -584,7 +596,7 @@ def test_doctor_names_what_is_wrong(
     idp[1].offset_s = 0
     assert "synchronise this machine's clock" in result.output
     monkeypatch.setenv("SSO_BOX_BOX__API_URL", f"http://127.0.0.1:{free_port()}")
-    assert "Box cannot be reached" in run("doctor").output
+    assert "FAIL box network" in run("doctor").output
     monkeypatch.delenv("SSO_BOX_SECRET_KEYS")
     result = run("doctor")
     assert "FAIL settings: SSO_BOX_SECRET_KEYS" in result.output

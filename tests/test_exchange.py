@@ -471,3 +471,35 @@ async def test_a_person_is_found_again_by_a_service_that_lost_its_rows(
     assert second["box_user_id"] == first["box_user_id"]
     assert len(await box.users()) == 1
     assert "POST /2.0/users" not in await box.requests()
+
+
+async def test_callers_at_one_time_share_the_token_that_is_minted(
+    api: Api, box: Control
+) -> None:
+    await api.exchange(profile="picker")
+    await box.requests()
+    answers = await asyncio.gather(*(api.exchange(profile="preview") for _ in range(5)))
+    assert len({answer.json()["access_token"] for answer in answers}) == 1
+    assert await box.requests() == ["POST /oauth2/token"] * 2
+
+
+async def test_one_deadline_holds_for_all_the_calls_of_a_request(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    idp_app: Starlette,
+    box: Control,
+) -> None:
+    settings_values["box"]["deadline_s"] = 1.3
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        await api.exchange(profile="picker")
+        await box.requests()
+        await box.fault("POST", "/oauth2/token", delay_ms=300)
+        await box.fault(
+            "POST", "/oauth2/token", status=429, headers={"Retry-After": "1"}
+        )
+        answer = await api.exchange(profile="preview")
+        # For the second call alone there would be time to wait and try again.
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert await box.requests() == ["POST /oauth2/token"] * 2

@@ -69,6 +69,7 @@ class Parts:
             box=self.box,
             keys=self.keys,
             rules=self.settings.vending,
+            box_deadline_s=self.settings.box.deadline_s,
         )
 
     def lifecycle(self) -> Lifecycle:
@@ -127,16 +128,11 @@ async def open_parts(
     credentials = load_credentials(settings.box)
     profiles = Profiles.from_settings(settings)
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(
-            httpx.AsyncClient(
-                transport=open_transport(settings.box),
-                mounts=dict(mounts or {}),
-                # Our own time limits stand round each call; see box.transport.
-                timeout=None,  # noqa: S113 - see above
-                trust_env=False,
-                follow_redirects=False,
-            )
+        # Whatever stands in for Box's API stands in for its upload host too.
+        to_box = (mounts or {}).get(settings.box.api_url) or open_transport(
+            settings.box
         )
+        stack.push_async_callback(to_box.aclose)
         # Apart from Box's, for what it may connect to and whom it trusts.
         http_to_providers = await stack.enter_async_context(
             httpx.AsyncClient(
@@ -155,7 +151,7 @@ async def open_parts(
             settings=settings,
             credentials=credentials,
             database=database,
-            box=Box(credentials, settings.box, http, clock=clock),
+            box=Box(credentials, settings.box, to_box, clock=clock),
             verifier=verifier,
             profiles=profiles,
             keys=LedgerKeys(settings.secret_keys),

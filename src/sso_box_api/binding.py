@@ -25,6 +25,7 @@ from sso_box_api.box import (
     ConflictAtBox,
     OutcomeUnknown,
     RefusedByBox,
+    within,
 )
 from sso_box_api.db import Database
 from sso_box_api.errors import (
@@ -107,11 +108,13 @@ class Binder:
 
     async def _fly(self, person: Person) -> Account:
         try:
-            async with asyncio.timeout(self._times.flight_deadline_s):
-                while True:
-                    account = await self._attempt(person)
-                    if account is not None:
-                        return account
+            # Its own time at Box, for it goes on when its callers are gone.
+            with within(self._times.flight_deadline_s):
+                async with asyncio.timeout(self._times.flight_deadline_s):
+                    while True:
+                        account = await self._attempt(person)
+                        if account is not None:
+                            return account
         except TimeoutError:
             raise ProvisioningInProgress("flight_deadline") from None
 

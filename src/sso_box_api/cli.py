@@ -20,6 +20,7 @@ from sso_box_api import accounts, db, doctor
 from sso_box_api.accounts import Candidate, Person
 from sso_box_api.app import Parts, open_parts
 from sso_box_api.audit import configure_logging
+from sso_box_api.box import diagnose
 from sso_box_api.errors import ConfigurationError, DatabaseUnavailable, SsoBoxError
 from sso_box_api.explain import Question
 from sso_box_api.identity import MAX_TOKEN_CHARS, Explanation, UnverifiedToken
@@ -143,9 +144,14 @@ def generate() -> None:
 
 @main.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def doctor_command(*, as_json: bool) -> None:
+@click.option(
+    "--write-test",
+    is_flag=True,
+    help="Also make an app user at Box, use it, and delete it again.",
+)
+def doctor_command(*, as_json: bool, write_test: bool) -> None:
     """Say what is wrong between here, the database, the providers and Box."""
-    findings = _examine()
+    findings = _examine(write_test=write_test)
     if as_json:
         found = [
             {"check": f.check, "ok": f.ok, "problem": f.problem, "note": f.note}
@@ -161,15 +167,23 @@ def doctor_command(*, as_json: bool) -> None:
     sys.exit(0 if all(f.ok for f in findings) else _FAILED)
 
 
-def _examine() -> list[doctor.Finding]:
+def _examine(*, write_test: bool) -> list[doctor.Finding]:
     async def run() -> list[doctor.Finding]:
         async with open_parts(load_settings()) as parts:
+            settings = parts.settings
+            scopes = {s for p in settings.profiles.values() for s in p.scopes}
             checks = doctor.examine(
                 database=parts.database,
                 consistent_rows=parts.require_consistent_rows(),
                 verifier=parts.verifier,
-                provider_ids=tuple(p.id for p in parts.settings.providers),
-                box=parts.box,
+                provider_ids=tuple(p.id for p in settings.providers),
+                box_checks=diagnose(
+                    parts.box,
+                    enterprise_id=parts.credentials.enterprise_id,
+                    scopes=sorted(scopes),
+                    origins=settings.cors_origins,
+                    write_test=write_test,
+                ),
             )
             return [finding async for finding in checks]
 

@@ -1,18 +1,16 @@
 """What is wrong between here and the third parties, one line each.
 
-Changes nothing anywhere. A line says what was tried, what came of it, and which
-setting or switch to turn.
+Changes nothing anywhere, unless Box's write test is asked for. A line says what was
+tried, what came of it, and which setting or switch to turn.
 """
 
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 
-from sso_box_api.box import Box, RefusedByBox
+from sso_box_api.box import Check
 from sso_box_api.db import Database
 from sso_box_api.errors import ConfigurationError, SsoBoxError
 from sso_box_api.identity import IdentityVerifier
-
-_SKEW_WORTH_SAYING_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +32,15 @@ async def examine(
     consistent_rows: Awaitable[None],
     verifier: IdentityVerifier,
     provider_ids: tuple[str, ...],
-    box: Box,
+    box_checks: AsyncIterator[Check],
 ) -> AsyncIterator[Finding]:
     """Run every check, each to its end whatever the others found."""
     yield await _whatever_happens("database", _database(database, consistent_rows))
     for provider_id in provider_ids:
         async for finding in _provider(verifier, provider_id):
             yield finding
-    yield await _whatever_happens("box", _box(box))
+    async for finding in _box(box_checks):
+        yield finding
 
 
 async def _whatever_happens(check: str, finding: Awaitable[Finding]) -> Finding:
@@ -83,22 +82,13 @@ async def _provider(
         yield Finding(f"{check}: {one.what}", one.problem, one.note)
 
 
-async def _box(box: Box) -> Finding:
+async def _box(checks: AsyncIterator[Check]) -> AsyncIterator[Finding]:
     try:
-        await box.service_token()
-    except RefusedByBox as error:
-        advice = error.hint or error.detail
-        return Finding("box", f"Box refused a service token ({error.reason}); {advice}")
-    except SsoBoxError as error:
-        problem = (
-            f"Box cannot be reached ({error.reason}); check SSO_BOX_BOX__API_URL and"
-            " that this machine may reach it"
-        )
-        return Finding("box", problem)
-    if abs(box.clock_offset_s) > _SKEW_WORTH_SAYING_S:
-        problem = (
-            f"its clock is {box.clock_offset_s:+.0f} s from ours; synchronise this"
-            " machine's clock"
-        )
-        return Finding("box", problem)
-    return Finding("box", note="issued a service token")
+        async for check in checks:
+            name, told = f"box {check.name}", f"{check.tried}: {check.said}"
+            if check.ok:
+                yield Finding(name, note=told)
+            else:
+                yield Finding(name, f"{told}; {check.switch}")
+    except Exception as error:  # noqa: BLE001 - the other checks are still of use
+        yield Finding("box", _failed(error))

@@ -4,6 +4,7 @@
 user, vend, record. Its helpers stand below it in calling order.
 """
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 
@@ -24,6 +26,7 @@ from sso_box_api.box import (
     InvalidResource,
     NotFoundAtBox,
     SubjectTokenRejected,
+    within,
 )
 from sso_box_api.db import AsyncSession, Database
 from sso_box_api.errors import (
@@ -95,6 +98,7 @@ class Exchange:
         box: Box,
         keys: LedgerKeys,
         rules: VendingSettings,
+        box_deadline_s: float,
     ) -> None:
         self._verifier = verifier
         self._profiles = profiles
@@ -103,6 +107,11 @@ class Exchange:
         self._box = box
         self._keys = keys
         self._rules = rules
+        self._box_deadline_s = box_deadline_s
+        # Who asks for the same token at the same time waits for the one being minted.
+        self._minting: WeakValueDictionary[VendKey, asyncio.Lock] = (
+            WeakValueDictionary()
+        )
         # Box users that were missing or inactive a moment ago, by account id.
         self._gone: TTLCache[UUID, type[SsoBoxError]] = TTLCache(maxsize=10_000, ttl=60)
 
@@ -119,13 +128,10 @@ class Exchange:
             proof = self._verifier.check_nonce(identity, request.nonce_verifier)
             grant = self._authorise(request, identity)
             _fill_grant(event, grant)
-            account = await self._account(event, identity, proof)
-            order = _Order(identity, account, grant)
-            vend = await self._reuse(order)
-            event.vend = "reused"
-            if vend is None:
-                vend = await self._mint(order)
-                event.vend = "minted"
+            with within(self._box_deadline_s):
+                account = await self._account(event, identity, proof)
+                order = _Order(identity, account, grant)
+                vend = await self._vend(event, order)
             event.vend_id, event.outcome = str(vend.id), "granted"
         except SsoBoxError as error:
             event.code, event.reason = error.code, error.reason
@@ -171,6 +177,18 @@ class Exchange:
                     await accounts.record_proof(session, account, identity.client_id)
         event.account_id, event.box_user_id = str(account.id), account.box_user_id
         return account
+
+    async def _vend(self, event: ExchangeEvent, order: "_Order") -> LiveVend:
+        """Hand out the live token there is, else the one that is minted now."""
+        event.vend = "reused"
+        if (vend := await self._reuse(order)) is not None:
+            return vend
+        lock = self._minting.setdefault(order.vend_key, asyncio.Lock())
+        async with lock:
+            if (vend := await self._reuse(order)) is not None:
+                return vend
+            event.vend = "minted"
+            return await self._mint(order)
 
     async def _reuse(self, order: "_Order") -> LiveVend | None:
         async with self._database.transaction() as session:
@@ -263,7 +281,9 @@ class Exchange:
             _log.warning("a refused token could not be listed: %s", error.code)
             vend = None
         try:
-            await self._box.revoke(token.access_token)
+            # The request's own time may be up, which is no reason to leave it live.
+            with within(self._box_deadline_s):
+                await self._box.revoke(token.access_token)
             if vend is not None:
                 async with self._database.transaction() as session:
                     await vending.mark_revoked(session, vend.id)

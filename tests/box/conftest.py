@@ -1,7 +1,6 @@
 import json
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 from starlette.applications import Starlette
 
@@ -39,5 +38,5 @@ def tcp_settings(address: str, enterprise: Enterprise) -> BoxSettings:
 @pytest.fixture
 async def tcp_client(tcp_settings: BoxSettings) -> AsyncIterator[Box]:
     """The client before the emulator, with all of the production transport."""
-    async with httpx.AsyncClient(transport=open_transport(tcp_settings)) as http:
+    async with open_transport(tcp_settings) as http:
         yield Box(credentials(tcp_settings), tcp_settings, http)

@@ -100,6 +100,27 @@ async def test_the_emulator_accepts_the_assertions_of_both_kinds(emulated: Box) 
     assert 3600 <= mine.expires_in <= 4250
 
 
+@pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512"])
+async def test_each_algorithm_of_box_signs(
+    emulator: Starlette, enterprise: Enterprise, algorithm: str
+) -> None:
+    settings = box_settings(enterprise.config(), jwt_algorithm=algorithm)
+    client = client_over(httpx.ASGITransport(emulator), settings)
+    assert (await client.service_token()).access_token
+
+
+async def test_callers_at_one_time_share_a_users_token(
+    client: Box, script: Script
+) -> None:
+    minted = script.tokens(token("T1"), token("T2"))
+    tokens = await asyncio.gather(
+        *(client.user_token("1") for _ in range(20)), client.user_token("2")
+    )
+    assert len({t.access_token for t in tokens[:20]}) == 1
+    assert tokens[0].access_token != tokens[20].access_token
+    assert minted.call_count == 2
+
+
 async def test_a_user_token_is_minted_each_time(client: Box, script: Script) -> None:
     minted = script.tokens(token("T1"), token("T2"))
     assert (await client.user_token("1")).access_token == "T1"
@@ -272,8 +293,8 @@ async def test_a_renewal_that_is_cancelled_leaves_the_way_free_for_the_next(
     script.tokens(token())
     waiting = asyncio.create_task(client.service_token())
     await asyncio.sleep(0)
-    assert client._renewal is not None
-    client._renewal.cancel()
+    assert client._service._minting is not None
+    client._service._minting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert (await client.service_token()).access_token == "T1"
@@ -298,7 +319,7 @@ async def test_renewal_ahead_of_expiry_lets_nobody_wait(script: Script) -> None:
     await client.service_token()
     clock.now += 3600 - 299
     assert (await client.service_token()).access_token == "T1"
-    renewal = client._renewal
+    renewal = client._service._minting
     assert renewal is not None
     await renewal
     assert (await client.service_token()).access_token == "T2"
@@ -578,7 +599,7 @@ async def test_an_answer_without_a_usable_token_is_no_answer(
     minted = script.tokens((200, body))
     with pytest.raises(BoxUnavailable) as caught:
         await client.user_token("1")
-    assert caught.value.reason == "POST /oauth2/token 200 - - unreadable"
+    assert caught.value.reason == "POST /oauth2/token 200 - - not in Box's form"
     assert minted.call_count == 2
 
 

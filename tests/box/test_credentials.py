@@ -168,3 +168,8 @@ async def test_the_file_and_its_key_are_read_once(
     await client.user_token("1")
     await client.user_token("2")
     assert minted.call_count == 2
+
+
+def test_a_private_key_is_opened_once_in_the_life_of_a_process() -> None:
+    first, second = (load_credentials(box_settings()) for _ in range(2))
+    assert first.private_key is second.private_key

@@ -229,7 +229,7 @@ async def test_what_was_certainly_not_done_is_plainly_unavailable_after_one_post
     posted = script.on("POST", "/2.0/users", answer)
     with pytest.raises(BoxUnavailable) as caught:
         await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
-    assert type(caught.value) is BoxUnavailable
+    assert not isinstance(caught.value, OutcomeUnknown)
     assert caught.value.retry_after == (
         {429: 7, 401: 1}.get(answer[0], 5) if isinstance(answer, tuple) else 5
     )
@@ -255,7 +255,7 @@ async def test_a_creation_that_never_got_a_service_token_was_not_sent(
     client = client_over(script.transport)
     with pytest.raises(BoxUnavailable) as caught:
         await client.create_app_user("Ada", "sb1-ada", timeout_s=0.01)
-    assert type(caught.value) is BoxUnavailable
+    assert not isinstance(caught.value, OutcomeUnknown)
     assert not posted.called
 
 
@@ -346,9 +346,9 @@ async def test_a_404_that_is_not_from_box_makes_nobody_disappear(
 
 @pytest.mark.parametrize("user_id", ["", "me", "1/../2", "1?x", "\u0661"])
 async def test_an_id_that_is_none_is_never_sent(client: Box, user_id: str) -> None:
-    with pytest.raises(ValueError, match="box_user_id"):
+    with pytest.raises(ValueError, match="not an id"):
         await client.get_user(user_id)
-    with pytest.raises(ValueError, match="box_user_id"):
+    with pytest.raises(ValueError, match="not an id"):
         await client.delete_user(user_id)
 
 

@@ -80,8 +80,7 @@ def client_over(
     clock: Callable[[], float] = time.time,
 ) -> Box:
     settings = settings or box_settings()
-    http = httpx.AsyncClient(transport=transport)
-    return Box(credentials(settings), settings, http, clock=clock)
+    return Box(credentials(settings), settings, transport, clock=clock)
 
 
 def credentials(settings: BoxSettings) -> BoxCredentials:

@@ -1,24 +1,31 @@
 """Everything that is done at Box: authenticate, mint, narrow, revoke, users.
 
 Called by the modules above with plain values; knows nothing of identities, accounts
-or the database. The way down: users → auth → transport → answers.
+or the database. The way down: users, content, sharing → api → auth → transport →
+verdict → answers.
 """
 
+from sso_box_api.box.api import Ensured
 from sso_box_api.box.connection import open_transport
+from sso_box_api.box.content import Content, Item
 from sso_box_api.box.credentials import BoxCredentials, load_credentials
-from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
-from sso_box_api.box.transport import (
+from sso_box_api.box.deadline import within
+from sso_box_api.box.diagnosis import Check, Examined, diagnose
+from sso_box_api.box.failures import (
     ConflictAtBox,
     InvalidResource,
     NotFoundAtBox,
+    NoVerdict,
     OutcomeUnknown,
     RefusedByBox,
     SubjectTokenRejected,
 )
-from sso_box_api.box.users import BoxUser, Users
+from sso_box_api.box.sharing import Collaboration, Group, Membership, Sharing
+from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
+from sso_box_api.box.users import BoxUser
 
 
-class Box(Users):
+class Box(Content, Sharing, Examined):
     """One Box app in one enterprise, over one HTTP client that the caller closes."""
 
 
@@ -27,14 +34,23 @@ __all__ = [
     "BoxCredentials",
     "BoxToken",
     "BoxUser",
+    "Check",
+    "Collaboration",
     "ConflictAtBox",
     "Downscoped",
+    "Ensured",
     "Grant",
+    "Group",
     "InvalidResource",
+    "Item",
+    "Membership",
+    "NoVerdict",
     "NotFoundAtBox",
     "OutcomeUnknown",
     "RefusedByBox",
     "SubjectTokenRejected",
+    "diagnose",
     "load_credentials",
     "open_transport",
+    "within",
 ]

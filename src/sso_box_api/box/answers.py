@@ -69,9 +69,14 @@ class Refusal:
 
 
 async def read_answer(response: httpx.Response) -> Answer:
-    """Read a streamed response whole; ``Unreadable`` beyond ``MAX_BODY_BYTES``."""
+    """Read a streamed response whole; ``Unreadable`` beyond ``MAX_BODY_BYTES``.
+
+    As it comes: no encoding was accepted, so one that is there is no answer of Box's.
+    """
     body = bytearray()
-    async for chunk in response.aiter_bytes():
+    if not isinstance(response.stream, httpx.AsyncByteStream):
+        raise Unreadable
+    async for chunk in response.stream:
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             raise Unreadable
@@ -98,6 +103,14 @@ def read_refusal(answer: Answer) -> Refusal:
     )
 
 
+def code_of(answer: Answer) -> str:
+    """Return Box's code in an answer that is no refusal, "" if there is none."""
+    try:
+        return _plain(answer.json().get("code")) if answer.body else ""
+    except Unreadable:
+        return ""
+
+
 def http_date(value: str | None) -> datetime | None:
     """Parse an HTTP date (RFC 9110 section 5.6.7); None if it is none."""
     try:
@@ -105,6 +118,11 @@ def http_date(value: str | None) -> datetime | None:
     except (ValueError, IndexError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def is_id(value: str) -> bool:
+    """Whether a text is an id of Box's: decimal digits."""
+    return re.fullmatch(r"[0-9]{1,20}", value) is not None
 
 
 def _challenge(answer: Answer) -> str:

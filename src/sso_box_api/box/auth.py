@@ -6,30 +6,30 @@ SDKs", "Client Credentials Grant", "Downscope a token", "Revoke token"; RFC 7523
 RFC 8693 section 2.1.
 """
 
-import asyncio
-import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import httpx
+from cachetools import LRUCache
 
 from sso_box_api.box.answers import Answer, Refusal
 from sso_box_api.box.assertion import Subject, sign_assertion
+from sso_box_api.box.budget import Lane
 from sso_box_api.box.credentials import BoxCredentials
-from sso_box_api.box.tokens import BoxToken, Downscoped, read_grants, read_token
-from sso_box_api.box.transport import (
-    Caller,
-    Parse,
+from sso_box_api.box.failures import (
     RefusedByBox,
-    State,
     SubjectTokenRejected,
+    Trouble,
 )
-from sso_box_api.errors import BoxRefused, BoxUnavailable
+from sso_box_api.box.kept import KeptToken
+from sso_box_api.box.tokens import BoxToken, Downscoped, read_grants, read_token
+from sso_box_api.box.transport import Caller, State
+from sso_box_api.errors import BoxRefused
 from sso_box_api.settings import BoxSettings
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
 
-RENEW_AHEAD_S = 300
+MAX_USERS = 1_000  # whose tokens are kept for calls in their name
 _FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -54,17 +54,17 @@ class Auth:
         self,
         credentials: BoxCredentials,
         settings: BoxSettings,
-        http: httpx.AsyncClient,
+        transport: httpx.AsyncBaseTransport,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._credentials = credentials
         self._settings = settings
         self._clock = clock
-        self._caller = Caller(settings, http)
+        self._caller = Caller(settings, transport)
         self._clock_offset_s = 0.0
-        self._service: BoxToken | None = None
-        self._renewal: asyncio.Task[BoxToken] | None = None
+        self._service = self._kept(self._mint_service)
+        self._users: LRUCache[str, KeptToken] = LRUCache(MAX_USERS)
 
     def state(self) -> State:
         """How the latest call went."""
@@ -78,26 +78,17 @@ class Auth:
     async def service_token(self) -> BoxToken:
         """Return the service account's token, from memory while it lives.
 
-        Renewed ahead of its expiry by one task, which nobody waits for while the
-        present token lives. Raises ``BoxUnavailable``, ``BoxRefused``.
+        Raises ``BoxUnavailable``, ``BoxRefused``.
         """
-        token, now = self._service, self._clock()
-        if token and now < token.expires_at - min(RENEW_AHEAD_S, token.expires_in / 2):
-            return token
-        if self._renewal is None:
-            self._renewal = asyncio.create_task(self._renew())
-            self._renewal.add_done_callback(self._renewed)
-        if token and now < token.expires_at:
-            return token
-        # Shielded: a caller who leaves must not take the token from the others.
-        return await asyncio.shield(self._renewal)
+        return await self._service.get()
 
     async def user_token(self, box_user_id: str) -> BoxToken:
-        """Mint a token with all rights of one user.
+        """Mint a token with all rights of one user; callers at one time share it.
 
+        Not from memory: a user whom Box has switched off since gets none.
         Raises ``BoxUnavailable``, ``BoxRefused`` (also for a user who is gone).
         """
-        return await self._mint("user", box_user_id)
+        return await self._user(box_user_id).fresh()
 
     async def downscope(
         self, subject_token: BoxToken, scopes: Sequence[str], resource: str | None
@@ -119,11 +110,11 @@ class Auth:
         if resource is not None:
             form["resource"] = _resource_url(resource)
         try:
-            token, answer = await self._token(lambda: form)
+            token, answer = await self._token(lambda: form, subject_token.subject)
         except RefusedByBox as refused:
             # The one token in this call is the subject's, so it is the one refused.
             if refused.box_code == "invalid_token":
-                raise SubjectTokenRejected(refused.reason) from None
+                raise SubjectTokenRejected(Trouble(refused.reason)) from None
             raise
         granted = read_grants(answer.get("restricted_to"))
         return Downscoped(
@@ -137,7 +128,8 @@ class Auth:
         """
         form = {**self._client(), "token": token}
         try:
-            await self._caller.call(self._post("/oauth2/revoke", lambda: form), nothing)
+            prepare = self._post("/oauth2/revoke", lambda: form)
+            await self._caller.call(Lane("token", "revoke"), prepare, nothing)
         except RefusedByBox:
             # Box does not say how it refuses a dead token, so the token is tried.
             if await self.is_live(token):
@@ -154,73 +146,36 @@ class Auth:
             return self._request("GET", "/2.0/users/me?fields=id", headers)
 
         try:
-            await self._caller.call(prepare, Answer.json)
+            await self._caller.call(Lane("api", "probe"), prepare, Answer.json)
         except RefusedByBox as refused:
             unauthorized = refused.box_status == httpx.codes.UNAUTHORIZED
             return not unauthorized or refused.box_code == "insufficient_scope"
         return True
 
-    async def _api(
-        self,
-        method: str,
-        path: str,
-        parse: Parse[T],
-        *,
-        body: Mapping[str, object] | None = None,
-        once_within_s: float | None = None,
-    ) -> T:
-        """Call the API as the service account, whose token is renewed once if refused.
+    def _kept(self, mint: Callable[[], Awaitable[BoxToken]]) -> KeptToken:
+        deadline_s = self._settings.deadline_s
+        return KeptToken(mint, clock=self._clock, deadline_s=deadline_s)
 
-        ``once_within_s`` is for a write that must not be repeated: there a refused
-        token is ``BoxUnavailable``, for nothing was done.
-        """
-        used: BoxToken | None = None
+    def _user(self, box_user_id: str) -> KeptToken:
+        if box_user_id not in self._users:
+            mint = partial(self._mint, "user", box_user_id)
+            self._users[box_user_id] = self._kept(mint)
+        return self._users[box_user_id]
 
-        async def prepare() -> httpx.Request:
-            nonlocal used
-            used = await self.service_token()
-            headers = {"authorization": f"Bearer {used.access_token}"}
-            if body is None:
-                return self._request(method, path, headers)
-            headers["content-type"] = "application/json"
-            return self._request(method, path, headers, json.dumps(body).encode())
-
-        def renew(refusal: Refusal) -> bool:
-            return refusal.status == httpx.codes.UNAUTHORIZED and self._forget(used)
-
-        if once_within_s is None:
-            return await self._caller.call(prepare, parse, renew)
+    async def _mint_service(self) -> BoxToken:
         try:
-            return await self._caller.call_once(prepare, parse, timeout_s=once_within_s)
-        except RefusedByBox as refused:
-            if refused.box_status != httpx.codes.UNAUTHORIZED:
-                raise
-            self._forget(used)
-            raise BoxUnavailable(refused.reason, retry_after=1) from None
-
-    def _forget(self, refused: BoxToken | None) -> bool:
-        # Only the token that was refused: another call may have renewed it since.
-        if self._service is refused:
-            self._service = None
-        return True
-
-    async def _renew(self) -> BoxToken:
-        self._service = await self._mint("enterprise", self._credentials.enterprise_id)
-        return self._service
-
-    def _renewed(self, task: asyncio.Task[BoxToken]) -> None:
-        self._renewal = None
-        if task.cancelled():
-            return
-        if isinstance(task.exception(), BoxRefused):
+            return await self._mint("enterprise", self._credentials.enterprise_id)
+        except BoxRefused:
             self._caller.state = "failing"  # Box answers, but nothing can be done there
+            raise
 
     async def _mint(self, kind: Subject, subject_id: str) -> BoxToken:
-        token, _ = await self._token(partial(self._grant, kind, subject_id))
+        form = partial(self._grant, kind, subject_id)
+        token, _ = await self._token(form, subject_id)
         return token
 
     async def _token(
-        self, form: Callable[[], Mapping[str, str]]
+        self, form: Callable[[], Mapping[str, str]], subject: str
     ) -> tuple[BoxToken, dict[str, Any]]:
         asked_at = 0.0
 
@@ -232,10 +187,11 @@ class Auth:
 
         def parse(answer: Answer) -> tuple[BoxToken, dict[str, Any]]:
             data = answer.json()
-            return read_token(data, asked_at), data
+            return read_token(data, asked_at, subject), data
 
         prepare = self._post("/oauth2/token", fresh_form)
-        return await self._caller.call(prepare, parse, self._learn_clock)
+        lane = Lane("token", subject)
+        return await self._caller.call(lane, prepare, parse, self._learn_clock)
 
     def _grant(self, kind: Subject, subject_id: str) -> dict[str, str]:
         key = self._credentials.private_key
@@ -254,6 +210,7 @@ class Auth:
                 key,
                 kind,
                 subject_id,
+                algorithm=self._settings.jwt_algorithm,
                 box_now=self._clock() + self._clock_offset_s,
             ),
         }
@@ -288,11 +245,12 @@ class Auth:
         path: str,
         headers: Mapping[str, str],
         content: bytes | None = None,
+        host: str | None = None,
     ) -> httpx.Request:
         # Built without the client, so that no cookie of one call goes with the next.
         return httpx.Request(
             method,
-            self._settings.api_url + path,
+            _url((host or self._settings.api_url) + path),
             headers={
                 "accept": "application/json",
                 "accept-encoding": "identity",
@@ -301,6 +259,13 @@ class Auth:
             },
             content=content,
         )
+
+
+@lru_cache(maxsize=256)
+def _url(url: str) -> httpx.URL:
+    # Most calls go to one of a few addresses, and taking one apart costs a tenth of
+    # a call.
+    return httpx.URL(url)
 
 
 def nothing(answer: Answer) -> None:

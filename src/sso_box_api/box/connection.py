@@ -33,11 +33,19 @@ def open_transport(settings: BoxSettings) -> httpx.AsyncBaseTransport:
     if proxy_bypass(url.hostname or ""):
         proxy = None
     return AiohttpTransport(
+        client=lambda: _session(settings.max_connections),
         verify=_public_tls(),
-        limits=httpx.Limits(
-            max_connections=settings.max_connections, keepalive_expiry=KEEPALIVE_S
-        ),
         proxy=httpx.Proxy(proxy) if proxy else None,
+    )
+
+
+def _session(max_connections: int) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(
+        limit=max_connections, keepalive_timeout=KEEPALIVE_S, ssl=_public_tls()
+    )
+    # No cookie that Box sets for one person's call goes with another's.
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar()
     )
 
 

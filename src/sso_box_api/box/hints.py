@@ -8,11 +8,48 @@ shown. Sources: developer.box.com, "JWT with SDKs", "Client Credentials Grant",
 
 from dataclasses import dataclass
 
+import httpx
+
+UNREADABLE = "not in Box's form"
+
 _CONSOLE = "Box Developer Console, Configuration tab"
 _REAUTHORIZE = (
     "then have an admin authorize the app again"
     " (Admin Console, Platform Apps Manager, Server Authentication Apps)"
 )
+
+
+ENTERPRISE_ACCESS = "'App + Enterprise Access'"
+LACK_OF_A_RIGHT = {
+    "insufficient_scope",
+    "access_denied_insufficient_permissions",
+    "forbidden",
+    "cors_origin_not_whitelisted",
+    "invalid_scope",
+}
+CLOCK = "Set this host's clock by NTP: Box takes assertions within 60 seconds only"
+ENTERPRISE = (
+    "enterpriseID in config.json (or SSO_BOX_BOX__ENTERPRISE_ID) is not the app's:"
+    " compare it with the Developer Console, General Settings"
+)
+GROUPS = (
+    f"only if groups are to be managed: {_CONSOLE}, Application Scopes: turn on"
+    f" 'Manage groups', {_REAUTHORIZE}"
+)
+WIDER = (
+    "Hand nothing out: tell Box support, and see SSO_BOX_VENDING__SCOPE_ANSWER for"
+    " answers that say nothing"
+)
+
+
+def scope(name: str) -> str:
+    """Name the application scope that is missing."""
+    return f"{_CONSOLE}, Application Scopes: turn on '{name}', {_REAUTHORIZE}"
+
+
+def cors(origin: str) -> str:
+    """Name the page that Box does not know."""
+    return f"{_CONSOLE}, CORS Domains: add {origin}"
 
 
 @dataclass(frozen=True)
@@ -61,11 +98,7 @@ _RULES = (
         f"{_CONSOLE}: the app's authentication method is another one; use the"
         " config.json of a JWT app or the client credentials of a CCG app",
     ),
-    _Rule(
-        "",
-        "'exp'",
-        "Set this host's clock by NTP: Box takes assertions within 60 seconds only",
-    ),
+    _Rule("", "'exp'", CLOCK),
     _Rule(
         "",
         "'jti'",
@@ -120,6 +153,11 @@ _RULES = (
         "The file or folder does not exist or this Box user cannot see it",
     ),
     _Rule(
+        "cors_origin_not_whitelisted",
+        "",
+        f"{_CONSOLE}, CORS Domains: add the origin of the page",
+    ),
+    _Rule(
         "access_from_location_blocked",
         "",
         "Box Admin Console: the enterprise blocks this host's address",
@@ -131,6 +169,31 @@ _RULES = (
         " Platform Apps Manager: check that the app is enabled",
     ),
 )
+
+
+REFUSED = (
+    'Look the code up in Box\'s "Common errors", or ask Box support with the request id'
+)
+
+
+def outage_hint(status: int | None, what: str) -> str:
+    """One line on what to do where Box gave no answer that counts; never empty."""
+    if status == httpx.codes.TOO_MANY_REQUESTS:
+        return (
+            "Box is throttling; if it goes on, lower SSO_BOX_BOX__CALLS_PER_MINUTE or"
+            " ask Box which limit of the enterprise is reached"
+        )
+    if what == UNREADABLE:
+        return (
+            "Something other than Box's API answered: check SSO_BOX_BOX__API_URL and"
+            " HTTPS_PROXY"
+        )
+    if status is not None:
+        return "Box failed: see status.box.com, or ask its support with the request id"
+    return (
+        "Check SSO_BOX_BOX__API_URL, DNS, the firewall and HTTPS_PROXY, then"
+        " status.box.com"
+    )
 
 
 def hint(code: str, description: str) -> str:

@@ -17,6 +17,7 @@ class BoxToken:
     access_token: str = field(repr=False)
     expires_at: float
     expires_in: int
+    subject: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Downscoped:
     restricted_to: tuple[Grant, ...] | None
 
 
-def read_token(data: Mapping[str, object], asked_at: float) -> BoxToken:
+def read_token(data: Mapping[str, object], asked_at: float, subject: str) -> BoxToken:
     """Read a token answer; life counts from ``asked_at``. Raises ``Unreadable``."""
     token, life = data.get("access_token"), data.get("expires_in")
     if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
@@ -47,7 +48,7 @@ def read_token(data: Mapping[str, object], asked_at: float) -> BoxToken:
         raise Unreadable
     if not 0 < life <= MAX_LIFE_S:
         raise Unreadable
-    return BoxToken(token, asked_at + life, life)
+    return BoxToken(token, asked_at + life, life, subject)
 
 
 def read_grants(value: object) -> tuple[Grant, ...] | None:

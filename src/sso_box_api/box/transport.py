@@ -3,202 +3,201 @@
 ==================================  =====================  =====================
 what came back                      repeatable call        a write, sent once
 ==================================  =====================  =====================
-connection never stood, 429         again                  BoxUnavailable
+connection never stood, 429         again                  NoVerdict
 time-out, reset, cut or slow body   again                  OutcomeUnknown
 5xx, 408, 3xx, not in Box's form    again                  OutcomeUnknown
+breaker shut, no place in budget    NoVerdict at once      NoVerdict at once
 401; 400 naming exp or jti          once more, at once     RefusedByBox
 any other 4xx in Box's form         RefusedByBox           RefusedByBox
 ==================================  =====================  =====================
 
-Repeatable are reads, deletes, revocations and token calls, the last because each
-attempt is prepared, and so signed, anew. "Again" waits for Retry-After if Box sent
-one, plus full jitter, within ``max_attempts`` and ``deadline_s``; after that it is
-BoxUnavailable. Only a body in Box's form counts as Box's word: a proxy's 404 must not
-make a person disappear. Sources: developer.box.com "Rate limits" and "Common
-errors"; RFC 9110 section 10.2.3 (Retry-After).
+Repeatable are reads, PUTs, deletes, revocations and token calls, the last because
+each attempt is prepared, and so signed, anew. "Again" waits for Retry-After if Box sent
+one, plus full jitter, within ``max_attempts`` and the deadline that the request has
+for all its calls together (``deadline.within``); after that it is NoVerdict, which is
+503 box_unavailable. What a write came to when its outcome is unknown is for its caller
+to look up. Each attempt waits for its turn in the budget of its Box user and passes
+the breaker of its kind: uploads that fail stop no login. Only a body in Box's form
+counts as Box's word: a proxy's 404 must not make a person disappear.
+Sources: developer.box.com "Rate limits" and "Common errors"; RFC 9110 section 10.2.3.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from math import ceil
-from typing import Literal, TypeVar
+from dataclasses import replace
+from typing import Literal, TypeVar, get_args
 
 import aiohttp
 import httpx
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
-    retry_if_exception_type,
+    retry_if_exception,
     stop_after_attempt,
-    stop_before_delay,
     wait_random_exponential,
 )
 
-from sso_box_api.box.answers import (
-    Answer,
-    Refusal,
-    Unreadable,
-    http_date,
-    read_answer,
-    read_refusal,
-)
+from sso_box_api.box.answers import Answer, Refusal, Unreadable, read_answer
+from sso_box_api.box.breaker import Breaker, Shut
+from sso_box_api.box.budget import Budgets, Kind, Lane, NoRoom
 from sso_box_api.box.connection import never_stood
-from sso_box_api.box.hints import hint
-from sso_box_api.errors import BoxRefused, BoxUnavailable
+from sso_box_api.box.deadline import Allowance, allowance
+from sso_box_api.box.failures import Failed, NoVerdict, OutcomeUnknown, Trouble
+from sso_box_api.box.verdict import Parse, accepted, judge, where_of
 from sso_box_api.settings import BoxSettings
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Prepare = Callable[[], Awaitable[httpx.Request]]
-Parse = Callable[[Answer], T]  # raises Unreadable
 Recover = Callable[[Refusal], bool]
 State = Literal["unused", "ok", "failing"]
 
-MAX_RETRY_AFTER_S = 3_600
+_LATE = "no answer within the deadline"
 
 _jitter = wait_random_exponential(multiplier=0.25, max=4)
-
-
-class RefusedByBox(BoxRefused):
-    """Box said no, and asking again will not help.
-
-    ``box_status``, ``box_code`` and ``box_request_id`` are what Box's support asks
-    for; ``hint`` is one line on the switch to turn, "" where none is known.
-    """
-
-    def __init__(self, where: str, refusal: Refusal) -> None:
-        super().__init__(f"{where} {refusal}")
-        self.box_status = refusal.status
-        self.box_code = refusal.code
-        self.box_request_id = refusal.request_id
-        self.hint = hint(refusal.code, refusal.description)
-
-
-class ConflictAtBox(RefusedByBox):
-    """409: something of that value exists already."""
-
-
-class NotFoundAtBox(RefusedByBox):
-    """404: no such thing, or none that we may see; Box does not tell them apart."""
-
-
-class InvalidResource(RefusedByBox):
-    """The file or folder of a downscope is none that the subject can reach."""
-
-
-class SubjectTokenRejected(BoxUnavailable):
-    """Box does not take the user token of a downscope; mint a fresh one and retry."""
-
-
-class OutcomeUnknown(BoxUnavailable):
-    """A write was sent, or may have been, and no usable answer came."""
-
-
-class _Failed(Exception):
-    """No verdict came. ``maybe_done``: the request may have reached Box."""
-
-    def __init__(
-        self, reason: str, *, maybe_done: bool, retry_after_s: float | None = None
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.maybe_done = maybe_done
-        self.retry_after_s = retry_after_s
-
-    def unavailable(self) -> BoxUnavailable:
-        return BoxUnavailable(self.reason, retry_after=self._whole_seconds())
-
-    def unknown(self) -> OutcomeUnknown:
-        return OutcomeUnknown(self.reason, retry_after=self._whole_seconds())
-
-    def _whole_seconds(self) -> int | None:
-        return None if self.retry_after_s is None else ceil(self.retry_after_s)
 
 
 class Caller:
     """Sends requests to Box. ``state`` is the outcome of the latest attempt."""
 
-    def __init__(self, settings: BoxSettings, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, settings: BoxSettings, transport: httpx.AsyncBaseTransport
+    ) -> None:
         self._settings = settings
-        self._http = http
+        # Without an httpx client round it, which would keep cookies, follow redirects
+        # and log URLs, at a tenth of what a call costs.
+        self._transport = transport
+        self._budgets = Budgets(
+            calls_per_minute=settings.calls_per_minute,
+            uploads_per_minute=settings.uploads_per_minute,
+        )
+        self._breakers = {
+            kind: Breaker(
+                kind, failures=settings.breaker_failures, rest_s=settings.breaker_rest_s
+            )
+            for kind in get_args(Kind)
+        }
         self.state: State = "unused"
 
     async def call(
-        self, prepare: Prepare, parse: Parse[T], recover: Recover | None = None
+        self,
+        lane: Lane,
+        prepare: Prepare,
+        parse: Parse[T],
+        recover: Recover | None = None,
     ) -> T:
         """Make a repeatable call; ``prepare`` builds each attempt's request anew.
 
         ``recover`` may mend the cause of a refusal; if so, the call is made once more.
-        Raises ``BoxUnavailable`` and ``RefusedByBox``, and whatever ``prepare`` does.
+        Raises ``NoVerdict`` and ``RefusedByBox``, and whatever ``prepare`` does.
         """
-        deadline_s = self._settings.deadline_s
+        given = allowance(self._settings.deadline_s)
+
+        async def attempt() -> T:
+            steps = (lane, prepare, parse, given, self._settings.call_timeout_s)
+            request, outcome = await self._attempt(*steps)
+            if recover and isinstance(outcome, Refusal) and recover(outcome):
+                logger.info("%s %s, once more", where_of(request), outcome)
+                request, outcome = await self._attempt(*steps)
+            return accepted(request, outcome)
+
+        limit = stop_after_attempt(self._settings.max_attempts)
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(_Failed),
+            retry=retry_if_exception(lambda e: isinstance(e, Failed) and e.again),
             wait=_pause,
-            stop=stop_after_attempt(self._settings.max_attempts)
-            | stop_before_delay(deadline_s),
+            stop=lambda s: limit(s) or s.upcoming_sleep >= given.left_s,
             before_sleep=_log_retry,
             reraise=True,
         )
         try:
-            async with asyncio.timeout(deadline_s):
-                return await retrying(self._try, prepare, parse, recover)
+            async with asyncio.timeout_at(given.ends):
+                return await retrying(attempt)
         except TimeoutError:
             self.state = "failing"
-            raise BoxUnavailable(f"no answer within {deadline_s:g} s") from None
-        except _Failed as failed:
+            raise NoVerdict(Trouble(f"{lane.kind} call:", _LATE)) from None
+        except Failed as failed:
             raise failed.unavailable() from None
 
     async def call_once(
-        self, prepare: Prepare, parse: Parse[T], *, timeout_s: float
+        self, lane: Lane, prepare: Prepare, parse: Parse[T], *, timeout_s: float
     ) -> T:
         """Make a call that must never be repeated, within ``timeout_s`` in all.
 
-        Raises ``OutcomeUnknown`` if it may have been done, plain ``BoxUnavailable``
-        if it was not, ``RefusedByBox`` if Box said no.
+        Raises ``OutcomeUnknown`` if it may have been done, plain ``NoVerdict`` if it
+        was not, ``RefusedByBox`` if Box said no.
         """
+        given = _at_most(timeout_s, allowance(timeout_s))
         sent = False
-        now = asyncio.get_running_loop().time
-        ends = now() + timeout_s
+
+        async def prepare_to_send() -> httpx.Request:
+            nonlocal sent
+            request = await prepare()
+            sent = True
+            return request
+
         try:
-            async with asyncio.timeout_at(ends):
-                request = await prepare()
-                sent = True
-                outcome = await self._attempt(request, parse, ends - now())
+            async with asyncio.timeout_at(given.ends):
+                request, outcome = await self._attempt(
+                    lane, prepare_to_send, parse, given, timeout_s
+                )
         except TimeoutError:
             self.state = "failing"
-            error = OutcomeUnknown if sent else BoxUnavailable
-            raise error(f"no answer within {timeout_s:g} s") from None
-        except _Failed as failed:
-            logger.warning("%s", failed.reason)
+            error = OutcomeUnknown if sent else NoVerdict
+            raise error(Trouble(f"{lane.kind} call:", _LATE)) from None
+        except Failed as failed:
+            logger.warning("%s", failed)
             if failed.maybe_done:
                 raise failed.unknown() from None
             raise failed.unavailable() from None
-        return _accepted(request, outcome)
-
-    async def _try(
-        self, prepare: Prepare, parse: Parse[T], recover: Recover | None
-    ) -> T:
-        timeout_s = self._settings.call_timeout_s
-        request = await prepare()
-        outcome = await self._attempt(request, parse, timeout_s)
-        if recover and isinstance(outcome, Refusal) and recover(outcome):
-            logger.info("%s %s, once more", _where(request), outcome)
-            request = await prepare()
-            outcome = await self._attempt(request, parse, timeout_s)
-        return _accepted(request, outcome)
+        return accepted(request, outcome)
 
     async def _attempt(
-        self, request: httpx.Request, parse: Parse[T], timeout_s: float
+        self,
+        lane: Lane,
+        prepare: Prepare,
+        parse: Parse[T],
+        given: Allowance,
+        timeout_s: float,
+    ) -> tuple[httpx.Request, T | Refusal]:
+        if given.left_s <= 0:
+            raise _unsent(lane, "the deadline has passed", None)
+        breaker = self._breakers[lane.kind]
+        try:
+            probe = breaker.admit()
+        except Shut as shut:
+            raise _unsent(lane, "Box does not answer", shut.retry_after_s) from None
+        # Nothing is learnt about Box where the caller leaves or nothing is sent.
+        answered: bool | None = None
+        try:
+            try:
+                await self._budgets.wait(lane, given)
+            except NoRoom as full:
+                raise _unsent(lane, "the budget is used up", full.wait_s) from None
+            # Prepared last, for what is signed here lives half a minute.
+            request = await prepare()
+            outcome = await self._send(
+                lane, request, parse, min(timeout_s, given.left_s)
+            )
+            answered = True
+        except Failed as failed:
+            answered = failed.answered
+            raise
+        finally:
+            breaker.note(answered=answered, probe=probe)
+        return request, outcome
+
+    async def _send(
+        self, lane: Lane, request: httpx.Request, parse: Parse[T], timeout_s: float
     ) -> T | Refusal:
         try:
             answer = await self._answer(request, timeout_s)
-            outcome = _judge(_where(request), answer, parse)
-        except _Failed:
+            outcome = judge(where_of(request), answer, parse)
+        except Failed as failed:
             self.state = "failing"
+            if failed.answered and failed.retry_after_s:
+                self._budgets.hold(lane, failed.retry_after_s)
             raise
         self.state = "ok"
         return outcome
@@ -209,6 +208,7 @@ class Caller:
         half = timeout_s / 2
         limits = httpx.Timeout(timeout_s, connect=half, pool=half)
         request.extensions = {"timeout": limits.as_dict()}
+        answered: bool | None = False
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(request)
@@ -219,61 +219,33 @@ class Caller:
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             what = type(error.__cause__ or error).__name__
             maybe_done = not never_stood(error)
-        raise _Failed(f"{_where(request)} {what}", maybe_done=maybe_done)
+        if timeout_s < self._settings.call_timeout_s / 2:
+            # Squeezed in before a deadline: no proof that Box is down.
+            answered = None
+        trouble = Trouble(where_of(request), what)
+        raise Failed(trouble, maybe_done=maybe_done, answered=answered)
 
     async def _exchange(self, request: httpx.Request) -> Answer:
-        response = await self._http.send(request, stream=True, follow_redirects=False)
+        response = await self._transport.handle_async_request(request)
         try:
             return await read_answer(response)
         finally:
             await response.aclose()
 
 
-def _judge(where: str, answer: Answer, parse: Parse[T]) -> T | Refusal:
-    """Tell an answer and a refusal from everything else, which is a failure."""
-    reason = f"{where} {answer.status} - {answer.request_id or '-'}"
-    if answer.status == httpx.codes.TOO_MANY_REQUESTS:
-        raise _Failed(reason, maybe_done=False, retry_after_s=_retry_after(answer))
-    try:
-        if httpx.codes.is_success(answer.status):
-            return parse(answer)
-        late = answer.status == httpx.codes.REQUEST_TIMEOUT
-        if httpx.codes.is_client_error(answer.status) and not late:
-            return read_refusal(answer)
-    except Unreadable:
-        reason += " unreadable"
-    raise _Failed(reason, maybe_done=True, retry_after_s=_retry_after(answer))
+def _unsent(lane: Lane, why: str, wait_s: float | None) -> Failed:
+    trouble = Trouble(f"{lane.kind} call not sent,", why)
+    return Failed(trouble, answered=None, again=False, retry_after_s=wait_s)
 
 
-def _accepted(request: httpx.Request, outcome: T | Refusal) -> T:
-    if not isinstance(outcome, Refusal):
-        return outcome
-    where = _where(request)
-    advice = hint(outcome.code, outcome.description)
-    logger.warning("%s %s; %s", where, outcome, advice or "no advice on this")
-    if "subject_token" in outcome.description:
-        raise SubjectTokenRejected(f"{where} {outcome}")
-    if outcome.code == "invalid_resource":
-        raise InvalidResource(where, outcome)
-    kinds = {404: NotFoundAtBox, 409: ConflictAtBox}
-    raise kinds.get(outcome.status, RefusedByBox)(where, outcome)
-
-
-def _retry_after(answer: Answer) -> float | None:
-    """Seconds that Box asks to wait; a date is measured against Box's own clock."""
-    value = answer.headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        seconds = float(value)
-    elif moment := http_date(value):
-        seconds = (moment - (answer.date or datetime.now(UTC))).total_seconds()
-    else:
-        return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
+def _at_most(seconds: float, given: Allowance) -> Allowance:
+    ends = asyncio.get_running_loop().time() + seconds
+    return replace(given, ends=min(given.ends, ends))
 
 
 def _pause(state: RetryCallState) -> float:
     failed = state.outcome.exception() if state.outcome else None
-    asked = failed.retry_after_s if isinstance(failed, _Failed) else None
+    asked = failed.retry_after_s if isinstance(failed, Failed) else None
     return (asked or 0.0) + _jitter(state)
 
 
@@ -285,7 +257,3 @@ def _log_retry(state: RetryCallState) -> None:
         state.attempt_number,
         state.upcoming_sleep,
     )
-
-
-def _where(request: httpx.Request) -> str:
-    return f"{request.method} {request.url.path}"

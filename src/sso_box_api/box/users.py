@@ -1,27 +1,26 @@
-"""App users at Box: looked up by our external id, created once, read, deleted.
+"""Users at Box: found, created once, read, changed, deleted; their sessions ended.
 
 Box does not say that an external id is unique, matched exactly, or findable at once;
 so nothing here relies on it, and every match is compared again.
 Source: developer.box.com "Create App User", "List enterprise users", "Pagination".
 """
 
-import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, Literal
 
 from sso_box_api.box.answers import Answer, Unreadable
-from sso_box_api.box.auth import Auth, nothing
-from sso_box_api.box.transport import NotFoundAtBox
-from sso_box_api.errors import BoxUnavailable
+from sso_box_api.box.api import Api, Ensured
+from sso_box_api.box.auth import nothing
+from sso_box_api.box.failures import NotFoundAtBox
+from sso_box_api.box.lists import checked_id, id_of, text, whole
 
 NAME_MAX = 50  # code points, as OpenAPI counts maxLength
 PAGE_SIZE = 100
-MAX_PAGES = 10
+Status = Literal["active", "inactive"]
 # Box leaves external_app_user_id out unless it is asked for.
 _FIELDS = "id,name,login,status,is_platform_access_only,external_app_user_id,created_at"
 
@@ -39,7 +38,7 @@ class BoxUser:
     created_at: str | None
 
 
-class Users(Auth):
+class Users(Api):
     """The users API, called as the service account."""
 
     async def find_app_users(self, external_app_user_id: str) -> list[BoxUser]:
@@ -47,19 +46,12 @@ class Users(Auth):
 
         Raises ``BoxUnavailable``, also when the list has no end; ``BoxRefused``.
         """
-        found: list[BoxUser] = []
-        offset = 0
-        for _ in range(MAX_PAGES):
-            page = await self._page(external_app_user_id, offset)
-            found += page.users
-            offset += page.limit
-            if offset >= page.total:
-                wanted = [
-                    u for u in found if u.external_app_user_id == external_app_user_id
-                ]
-                return sorted({u.id: u for u in wanted}.values(), key=_age)
-        # An id not seen in a part of the list is not an id that is not there.
-        raise BoxUnavailable(f"GET /2.0/users more than {MAX_PAGES} pages")
+        query = {"external_app_user_id": external_app_user_id, "fields": _FIELDS}
+        found = await self._list_by_offset(
+            "/2.0/users", query, _user, page_size=PAGE_SIZE
+        )
+        wanted = [u for u in found if u.external_app_user_id == external_app_user_id]
+        return sorted({u.id: u for u in wanted}.values(), key=_age)
 
     async def create_app_user(
         self, name: str, external_app_user_id: str, *, timeout_s: float
@@ -79,10 +71,54 @@ class Users(Auth):
         path = f"/2.0/users?fields={_FIELDS}"
         return await self._api("POST", path, parse, body=body, once_within_s=timeout_s)
 
+    async def ensure_managed_user(self, name: str, login: str) -> Ensured[BoxUser]:
+        """Create a user with an e-mail login, or find it (POST /2.0/users).
+
+        Raises ``ConflictAtBox`` where the login belongs to another enterprise, and
+        what every write raises.
+        """
+        body = {
+            "name": short_name(name),
+            "login": login,
+            "space_amount": self._settings.user_quota_bytes,
+        }
+        make = self._write("POST", f"/2.0/users?fields={_FIELDS}", whole(_user), body)
+        return await self._ensure(make, partial(self.find_managed_user, login), 409)
+
+    async def find_managed_user(self, login: str) -> BoxUser | None:
+        """Find a user by the whole login (GET /2.0/users, which filters by prefix)."""
+        query = {"filter_term": login, "user_type": "managed", "fields": _FIELDS}
+        found = await self._list_by_offset(
+            "/2.0/users", query, _user, page_size=PAGE_SIZE
+        )
+        same = (user for user in found if user.login.casefold() == login.casefold())
+        return next(same, None)
+
     async def get_user(self, box_user_id: str) -> BoxUser:
         """Read one user. Raises ``NotFoundAtBox``, ``BoxUnavailable``, ``BoxRefused``."""
-        path = f"/2.0/users/{_id(box_user_id)}?fields={_FIELDS}"
-        return await self._api("GET", path, lambda answer: _user(answer.json()))
+        path = f"/2.0/users/{checked_id(box_user_id)}?fields={_FIELDS}"
+        return await self._api("GET", path, whole(_user))
+
+    async def update_user(
+        self,
+        box_user_id: str,
+        *,
+        name: str | None = None,
+        status: Status | None = None,
+        external_app_user_id: str | None = None,
+    ) -> BoxUser:
+        """Change what is given (PUT /2.0/users/ID); the same twice is the same once.
+
+        Raises ``NotFoundAtBox``, ``BoxUnavailable``, ``BoxRefused``.
+        """
+        changes = {
+            "name": None if name is None else short_name(name),
+            "status": status,
+            "external_app_user_id": external_app_user_id,
+        }
+        body = {key: value for key, value in changes.items() if value is not None}
+        path = f"/2.0/users/{checked_id(box_user_id)}?fields={_FIELDS}"
+        return await self._api("PUT", path, whole(_user), body=body)
 
     async def delete_user(self, box_user_id: str) -> None:
         """Delete one user who owns no content; one who is gone counts as done.
@@ -90,35 +126,20 @@ class Users(Auth):
         Raises ``BoxUnavailable``, ``BoxRefused``.
         """
         try:
-            await self._api("DELETE", f"/2.0/users/{_id(box_user_id)}", nothing)
+            await self._api("DELETE", f"/2.0/users/{checked_id(box_user_id)}", nothing)
         except NotFoundAtBox:
             return
 
-    async def _page(self, external_app_user_id: str, offset: int) -> "_Page":
-        query = {
-            "external_app_user_id": external_app_user_id,
-            "fields": _FIELDS,
-            "limit": str(PAGE_SIZE),
-            "offset": str(offset),
-        }
-        return await self._api("GET", f"/2.0/users?{urlencode(query)}", _read_page)
+    async def terminate_sessions(self, box_user_ids: Sequence[str]) -> None:
+        """Ask Box to end every session of these users; it does so a little later.
 
-
-@dataclass(frozen=True)
-class _Page:
-    users: list[BoxUser]
-    total: int
-    limit: int
-
-
-def _read_page(answer: Answer) -> _Page:
-    data = answer.json()
-    entries, total, limit = (data.get(x) for x in ("entries", "total_count", "limit"))
-    if not isinstance(entries, list) or not isinstance(total, int):
-        raise Unreadable
-    # Box may serve smaller pages than were asked for.
-    step = limit if isinstance(limit, int) and 0 < limit <= PAGE_SIZE else PAGE_SIZE
-    return _Page([_user(entry) for entry in entries], total, step)
+        POST /2.0/users/terminate_sessions, which may be repeated.
+        Raises ``BoxUnavailable``, ``BoxRefused``.
+        """
+        ids = [checked_id(box_user_id) for box_user_id in box_user_ids]
+        body = {"user_ids": ids, "user_logins": list[str]()}
+        path = "/2.0/users/terminate_sessions"
+        await self._api("POST", path, nothing, body=body)
 
 
 def _created(external_app_user_id: str, answer: Answer) -> BoxUser:
@@ -131,24 +152,19 @@ def _created(external_app_user_id: str, answer: Answer) -> BoxUser:
 def _user(data: Any) -> BoxUser:
     if not isinstance(data, dict):
         raise Unreadable
-    status, user_id = data.get("status"), data.get("id")
-    if not isinstance(status, str) or not re.fullmatch(r"[0-9]{1,20}", str(user_id)):
+    status = data.get("status")
+    if not isinstance(status, str):
         raise Unreadable
     app_only = data.get("is_platform_access_only")
     return BoxUser(
-        id=str(user_id),
-        name=_text(data, "name") or "",
-        login=_text(data, "login") or "",
+        id=id_of(data),
+        name=text(data, "name") or "",
+        login=text(data, "login") or "",
         status=status,
         is_platform_access_only=app_only if isinstance(app_only, bool) else None,
-        external_app_user_id=_text(data, "external_app_user_id"),
-        created_at=_text(data, "created_at"),
+        external_app_user_id=text(data, "external_app_user_id"),
+        created_at=text(data, "created_at"),
     )
-
-
-def _text(data: dict[str, Any], name: str) -> str | None:
-    value = data.get(name)
-    return value if isinstance(value, str) else None
 
 
 def _age(user: BoxUser) -> tuple[datetime, int]:
@@ -160,12 +176,6 @@ def _age(user: BoxUser) -> tuple[datetime, int]:
     if created.tzinfo is None:
         created = created.replace(tzinfo=UTC)
     return created, int(user.id)
-
-
-def _id(box_user_id: str) -> str:
-    if not re.fullmatch(r"[0-9]{1,20}", box_user_id):
-        raise ValueError("box_user_id")
-    return box_user_id
 
 
 def short_name(name: str) -> str:

@@ -34,12 +34,20 @@ class BoxSettings(Section):
     )
     api_url: str = "https://api.box.com"
     upload_url: str = "https://upload.box.com/api"
+    jwt_algorithm: Literal["RS256", "RS384", "RS512"] = "RS256"
     call_timeout_s: float = Field(default=10.0, gt=0)
     deadline_s: float = Field(
-        default=20.0, gt=0, description="all attempts of one call together"
+        default=20.0,
+        gt=0,
+        description="all calls to Box for one request, with their retries",
     )
     max_attempts: int = Field(default=4, ge=1, le=10)
     max_connections: int = Field(default=64, ge=1)
+    # Box's own limits; they hold for all processes together, so divide by them.
+    calls_per_minute: int = Field(default=1000, ge=1)
+    uploads_per_minute: int = Field(default=240, ge=1)
+    breaker_failures: int = Field(default=8, ge=1)
+    breaker_rest_s: float = Field(default=5.0, gt=0)
     user_quota_bytes: int = Field(
         default=10 * 1024**3,
         ge=-1,

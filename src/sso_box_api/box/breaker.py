@@ -1,0 +1,73 @@
+"""Spares callers the wait for a Box that does not answer.
+
+After enough failures in a row nothing is sent for a while and every caller is told so
+at once; then one call goes as a probe, and its outcome decides for all.
+docs/adr/0008 says why this is our own code.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+class Shut(Exception):
+    """Nothing is sent now; ``retry_after_s`` seconds from now it may be."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+
+
+class Breaker:
+    """For one kind of call. Every ``admit`` is followed by exactly one ``note``."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        failures: int,
+        rest_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._limit = failures
+        self._rest_s = rest_s
+        self._clock = clock
+        self._failures = 0
+        self._rests_until = 0.0
+        self._probing = False
+
+    def admit(self) -> bool:
+        """Let a call go, True for the probe. Raises ``Shut`` while none may."""
+        if self._failures < self._limit:
+            return False
+        left_s = self._rests_until - self._clock()
+        if left_s > 0 or self._probing:
+            raise Shut(max(left_s, 1.0))
+        self._probing = True
+        return True
+
+    def note(self, *, answered: bool | None, probe: bool) -> None:
+        """Tell how an admitted call went; None if that says nothing about Box."""
+        if probe:
+            self._probing = False
+        if answered:
+            if self._failures >= self._limit:
+                logger.warning("Box answers %s calls again", self._name)
+            self._failures = 0
+        elif answered is False:
+            self._failures += 1
+            # Not by stragglers, which were sent before: they would prolong the rest.
+            if self._failures == self._limit or probe:
+                self._rest()
+
+    def _rest(self) -> None:
+        self._rests_until = self._clock() + self._rest_s
+        logger.warning(
+            "%d %s calls to Box failed in a row; none is sent for %g s",
+            self._failures,
+            self._name,
+            self._rest_s,
+        )

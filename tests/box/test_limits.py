@@ -1,0 +1,337 @@
+"""One deadline for a request, a budget for each Box user, a breaker for each kind."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from sso_box_api.box import Box, NoVerdict, OutcomeUnknown, within
+from sso_box_api.box.breaker import Breaker, Shut
+from sso_box_api.box.budget import Budgets, Lane, NoRoom, Pace
+from sso_box_api.box.deadline import Allowance
+from tests.support.box_script import Script, box_settings, client_over, token, user
+
+READ = "/2.0/users/11"
+
+
+def client_with(script: Script, **settings: Any) -> Box:
+    script.tokens(token())
+    return client_over(script.transport, box_settings(**settings))
+
+
+# The deadline
+
+
+async def test_one_deadline_bounds_all_the_calls_of_a_request(script: Script) -> None:
+    box = client_with(script, deadline_s=60.0)
+    await box.service_token()
+    read = script.on("GET", READ, (429, b"", {"retry-after": "2"}))
+    with within(1.0), pytest.raises(NoVerdict) as caught:
+        await box.get_user("11")
+    assert caught.value.retry_after == 2
+    assert read.call_count == 1
+
+
+async def test_a_request_out_of_time_sends_nothing_more(script: Script) -> None:
+    box = client_with(script)
+    await box.service_token()
+    read = script.on("GET", READ, (200, user()))
+    posted = script.on("POST", "/2.0/users", (201, user()))
+    with within(0.0):
+        with pytest.raises(NoVerdict):
+            await box.get_user("11")
+        with pytest.raises(NoVerdict) as caught:
+            await box.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert (read.call_count, posted.call_count) == (0, 0)
+
+
+async def test_work_that_outlives_its_caller_states_its_own_time(
+    script: Script,
+) -> None:
+    box = client_with(script)
+    script.on("GET", READ, (200, user()))
+    with within(0.0):
+        with within(5.0):
+            assert (await box.get_user("11")).id == "11"
+        with pytest.raises(NoVerdict):
+            await box.get_user("11")
+
+
+async def test_a_shared_token_does_not_fail_with_the_caller_who_asked_first(
+    script: Script,
+) -> None:
+    box = client_with(script)
+
+    async def hurried() -> None:
+        with within(0.0), pytest.raises(NoVerdict):
+            await box.service_token()
+
+    _, shared = await asyncio.gather(hurried(), box.service_token())
+    assert shared.access_token == "T1"
+
+
+# The budgets
+
+
+def test_no_minute_holds_more_calls_than_the_limit() -> None:
+    pace, now, sent = Pace(1000), 0.0, []
+    while now < 180:
+        now += pace.wait_s(now)
+        pace.take(now)
+        sent.append(now)
+    for start in sent[::50]:
+        assert sum(start <= at < start + 60 for at in sent) <= 1000
+    assert sum(120 <= at < 180 for at in sent) >= 890
+
+
+def test_a_tenth_of_the_limit_goes_at_once() -> None:
+    pace = Pace(240)
+    for _ in range(24):
+        assert pace.wait_s(0.0) == 0.0
+        pace.take(0.0)
+    assert pace.wait_s(0.0) > 0
+
+
+async def test_a_call_waits_for_its_turn(script: Script) -> None:
+    box = client_with(script, calls_per_minute=2)
+    read = script.on("GET", READ, (200, user()))
+    await box.get_user("11")
+    with pytest.raises(NoVerdict, match="budget") as caught:
+        await box.get_user("11")
+    assert 55 <= (caught.value.retry_after or 0) <= 60
+    assert read.call_count == 1
+
+
+async def test_a_turn_within_the_deadline_is_waited_for() -> None:
+    budgets = Budgets(calls_per_minute=6000, uploads_per_minute=1)
+    clock = asyncio.get_running_loop().time
+    given, started = Allowance(clock() + 60), clock()
+    for _ in range(605):
+        await budgets.wait(Lane("api", "service"), given)
+    assert clock() - started >= 0.05
+
+
+async def test_each_user_and_each_kind_has_its_own_budget() -> None:
+    budgets = Budgets(calls_per_minute=1, uploads_per_minute=1)
+    given = Allowance(asyncio.get_running_loop().time() + 5)
+    lanes = [
+        Lane("api", "service"),
+        Lane("api", "11"),
+        Lane("upload", "11"),
+        Lane("upload", "12"),
+    ]
+    for lane in lanes:
+        await budgets.wait(lane, given)
+    for lane in lanes:
+        with pytest.raises(NoRoom):
+            await budgets.wait(lane, given)
+
+
+async def test_tokens_have_no_published_limit() -> None:
+    budgets = Budgets(calls_per_minute=1, uploads_per_minute=1)
+    given = Allowance(asyncio.get_running_loop().time() + 5)
+    for _ in range(50):
+        await budgets.wait(Lane("token", "11"), given)
+
+
+async def test_background_work_never_takes_the_places_of_logins() -> None:
+    budgets, lane = (
+        Budgets(calls_per_minute=100, uploads_per_minute=1),
+        Lane("api", "service"),
+    )
+    ends = asyncio.get_running_loop().time() + 0.1
+    refused = 0
+    for _ in range(50):
+        try:
+            await budgets.wait(lane, Allowance(ends, background=True))
+        except NoRoom:
+            refused += 1
+    assert refused >= 40
+    for _ in range(4):
+        await budgets.wait(lane, Allowance(ends))
+
+
+async def test_after_a_429_the_others_of_that_user_wait_too(script: Script) -> None:
+    box = client_with(script)
+    read = script.on("GET", READ, (429, b"", {"retry-after": "30"}), (200, user()))
+    with pytest.raises(NoVerdict):
+        await box.get_user("11")
+    with pytest.raises(NoVerdict) as caught:
+        await box.get_user("12")
+    assert 25 <= (caught.value.retry_after or 0) <= 30
+    assert read.call_count == 1
+    assert (await box.user_token("11")).access_token == "T1"
+
+
+def test_a_hold_is_never_longer_than_the_minute_that_box_counts_by() -> None:
+    pace = Pace(1000)
+    pace.hold(100.0, 3600.0)
+    assert pace.wait_s(100.0) == 60.0
+
+
+# The breaker
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def breaker(clock: Clock) -> Breaker:
+    """Broken by three failures in a row."""
+    breaker = Breaker("api", failures=3, rest_s=5.0, clock=clock)
+    for _ in range(3):
+        breaker.note(answered=False, probe=breaker.admit())
+    return breaker
+
+
+def test_failures_in_a_row_shut_it_for_a_while(breaker: Breaker, clock: Clock) -> None:
+    clock.now = 2.0
+    with pytest.raises(Shut) as caught:
+        breaker.admit()
+    assert caught.value.retry_after_s == 3.0
+
+
+def test_an_answer_in_between_keeps_it_open(clock: Clock) -> None:
+    breaker = Breaker("api", failures=3, rest_s=5.0, clock=clock)
+    for answered in (False, False, True, False, None, False):
+        breaker.note(answered=answered, probe=breaker.admit())
+    assert breaker.admit() is False
+
+
+def test_after_the_rest_one_probe_goes_and_the_others_wait_for_it(
+    breaker: Breaker, clock: Clock
+) -> None:
+    clock.now = 5.0
+    assert breaker.admit() is True
+    with pytest.raises(Shut):
+        breaker.admit()
+    breaker.note(answered=True, probe=True)
+    assert breaker.admit() is False
+
+
+def test_a_probe_that_fails_is_a_new_rest(breaker: Breaker, clock: Clock) -> None:
+    clock.now = 5.0
+    breaker.note(answered=False, probe=breaker.admit())
+    with pytest.raises(Shut) as caught:
+        breaker.admit()
+    assert caught.value.retry_after_s == 5.0
+
+
+def test_a_probe_whose_caller_leaves_makes_room_for_the_next(
+    breaker: Breaker, clock: Clock
+) -> None:
+    clock.now = 5.0
+    breaker.note(answered=None, probe=breaker.admit())
+    assert breaker.admit() is True
+
+
+def test_stragglers_neither_prolong_the_rest_nor_end_the_probe(
+    breaker: Breaker, clock: Clock
+) -> None:
+    clock.now = 4.0
+    breaker.note(answered=False, probe=False)
+    clock.now = 5.0
+    assert breaker.admit() is True
+    breaker.note(answered=False, probe=False)
+    with pytest.raises(Shut):
+        breaker.admit()
+
+
+async def test_an_outage_costs_no_call_and_says_when_to_come_back(
+    script: Script,
+) -> None:
+    box = client_with(script, breaker_failures=2, breaker_rest_s=60.0)
+    await box.service_token()
+    read = script.on("GET", READ, httpx.ReadTimeout("slow"))
+    posted = script.on("POST", "/2.0/users", (201, user()))
+    with pytest.raises(NoVerdict):
+        await box.get_user("11")
+    with pytest.raises(NoVerdict) as caught:
+        await box.get_user("11")
+    assert 55 <= (caught.value.retry_after or 0) <= 60
+    with pytest.raises(NoVerdict) as caught:
+        await box.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert (read.call_count, posted.call_count) == (2, 0)
+    # Another kind of call goes on.
+    assert (await box.user_token("11")).access_token == "T1"
+
+
+async def test_after_the_rest_the_service_comes_back_by_itself(script: Script) -> None:
+    box = client_with(script, breaker_failures=2, breaker_rest_s=0.01)
+    failing = ((503, b""), (503, b""), (200, user()))
+    script.on("GET", READ, *failing)
+    with pytest.raises(NoVerdict):
+        await box.get_user("11")
+    await asyncio.sleep(0.02)
+    assert (await box.get_user("11")).id == "11"
+
+
+async def test_throttling_is_no_outage(script: Script) -> None:
+    box = client_with(script, breaker_failures=1)
+    script.on("GET", READ, (429, b""), (200, user()))
+    assert (await box.get_user("11")).id == "11"
+
+
+async def test_a_call_squeezed_in_before_its_deadline_proves_no_outage(
+    script: Script,
+) -> None:
+    box = client_with(script, breaker_failures=1, max_attempts=1)
+    await box.service_token()
+    script.on("GET", READ, httpx.ReadTimeout("slow"), (200, user()))
+    with within(0.1), pytest.raises(NoVerdict):
+        await box.get_user("11")
+    assert (await box.get_user("11")).id == "11"
+
+
+# What a failure tells
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen", "step"),
+    [
+        (
+            (503, {"code": "unavailable"}, {"box-request-id": "r1"}),
+            (503, "unavailable", "r1"),
+            "status.box.com",
+        ),
+        (
+            (429, {"code": "rate_limit_exceeded"}, {"box-request-id": "r2"}),
+            (429, "rate_limit_exceeded", "r2"),
+            "CALLS_PER_MINUTE",
+        ),
+        ((502, b"<html>"), (502, "", ""), "status.box.com"),
+        ((200, b"<html>"), (200, "", ""), "HTTPS_PROXY"),
+        (httpx.ConnectError("refused"), (None, "", ""), "firewall"),
+    ],
+    ids=["503", "429", "gateway", "portal", "no connection"],
+)
+async def test_a_failure_carries_code_request_id_and_next_step(
+    script: Script, answer: Any, seen: tuple[Any, ...], step: str
+) -> None:
+    box = client_with(script, max_attempts=1)
+    script.on("GET", READ, answer)
+    with pytest.raises(NoVerdict) as caught:
+        await box.get_user("11")
+    error = caught.value
+    assert (error.box_status, error.box_code, error.box_request_id) == seen
+    assert step in error.hint
+
+
+async def test_a_refusal_nobody_knows_still_names_a_next_step(script: Script) -> None:
+    box = client_with(script)
+    script.on("GET", READ, (418, {"code": "new_code"}, {"box-request-id": "r9"}))
+    with pytest.raises(Exception, match="new_code r9") as caught:
+        await box.get_user("11")
+    assert "Box support" in getattr(caught.value, "hint", "")
