@@ -463,7 +463,7 @@ async def test_a_person_is_found_again_by_a_service_that_lost_its_rows(
     database = Database(settings)
     async with database.transaction() as session:
         connection = await session.connection()
-        statement = "TRUNCATE vend, identity, box_orphan, account"
+        statement = "TRUNCATE account CASCADE"
         await connection.execute(text(statement))
     await database.close()
     await box.requests()
