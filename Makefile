@@ -41,8 +41,8 @@ ifdef COVERAGE
 	@$(call at-least,100,src/sso_box_api/identity/*)
 endif
 
-test-full: setup ## The same at full size
-	@TEST_SIZE=full $(BIN)/python -m pytest $(ARGS)
+test-full: setup ## The same at full size, with the figures as one JSON object at the end
+	@TEST_SIZE=full $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 bench: setup ## Measure what verifying a token and a first login at Box cost
 	@$(BIN)/python -m benchmarks.verify

@@ -8,6 +8,9 @@ import asyncio
 import json
 import logging
 import os
+import sys
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -30,6 +33,32 @@ from tests.support.postgres import clone_database, start_test_postgres
 from tests.support.servers import serve_in_thread
 
 _TEMPLATE = "template_migrated"
+
+
+class Figures:
+    """What tests record with ``record_property``, as one JSON object after the run."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._counted: Counter[str] = Counter()
+        self._figures: dict[str, dict[str, object]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.outcome != "passed":
+            self._counted[report.outcome] += 1
+        if report.when == "teardown" and report.user_properties:
+            self._figures[report.nodeid] = dict(report.user_properties)
+
+    def pytest_unconfigure(self) -> None:
+        seconds = round(time.monotonic() - self._started, 1)
+        summary = {**self._counted, "seconds": seconds, "figures": self._figures}
+        sys.stdout.write(json.dumps(summary) + "\n")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The workers of a parallel run report to the process that has this.
+    if os.environ.get("TEST_SIZE") == "full" and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Figures())
 
 
 @pytest.fixture(scope="session", autouse=True)

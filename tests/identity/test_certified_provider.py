@@ -140,7 +140,9 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(provider: CertifiedProvider) -> AsyncIterator[Stage]:
+async def stage(
+    provider: CertifiedProvider, record_property: Callable[[str, object], None]
+) -> AsyncIterator[Stage]:
     settings = ProviderSettings.model_validate(
         {
             "id": "certified",
@@ -159,6 +161,9 @@ async def stage(provider: CertifiedProvider) -> AsyncIterator[Stage]:
         await provider.tell("withdraw")
         stage.fetches_before = provider.key_fetches
         yield stage
+        record_property("logins", stage.accepted.total())
+        record_property("strangers_refused", stage.refused.total())
+        record_property("key_fetches", await stage.key_fetches())
         await verifier.close()
     for person in people:
         await person.close()
