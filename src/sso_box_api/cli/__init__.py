@@ -1,0 +1,28 @@
+"""The command line: serve, database, doctor, explain, keys, accounts.
+
+Exit codes: 0 done, 1 a check failed or something is not reachable, 2 wrong usage or
+configuration, 3 tokens are left that Box has not killed yet.
+"""
+
+import click
+
+from sso_box_api.cli.account import account_group
+from sso_box_api.cli.checks import doctor_command, explain_command
+from sso_box_api.cli.service import db_group, keys_group, serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sso-box-api")
+def main() -> None:
+    """Exchange a company's SSO ID token for narrow, short-lived Box access."""
+
+
+for command in (
+    serve,
+    db_group,
+    keys_group,
+    doctor_command,
+    explain_command,
+    account_group,
+):
+    main.add_command(command)

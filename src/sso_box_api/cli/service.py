@@ -1,0 +1,83 @@
+"""Running the service, its database and its keys."""
+
+import asyncio
+
+import click
+import uvicorn
+from cryptography.fernet import Fernet
+
+from sso_box_api import db
+from sso_box_api.app import open_parts
+from sso_box_api.audit import configure_logging
+from sso_box_api.cli.shared import explained
+from sso_box_api.settings import DatabaseSettings, Settings, load_settings
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+@explained
+def serve(host: str, port: int, workers: int) -> None:
+    """Run the service; refuses to start on a configuration that cannot work."""
+    settings = load_settings()
+    asyncio.run(_check_start(settings))
+    configure_logging()
+    uvicorn.run(
+        "sso_box_api.app:serve_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        # Only a named proxy's word on the client address is believed.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies) or None,
+    )
+
+
+async def _check_start(settings: Settings) -> None:
+    async with open_parts(settings) as parts:
+        await parts.require_consistent_rows()
+
+
+@click.group("db")
+def db_group() -> None:
+    """The database's schema."""
+
+
+@db_group.command()
+@explained
+def upgrade() -> None:
+    """Apply every migration; needs SSO_BOX_DATABASE_URL only."""
+    db.upgrade(load_settings(DatabaseSettings))
+    print(f"the database is at migration {db.head_revision()}")
+
+
+@db_group.command()
+@explained
+def check() -> None:
+    """Exit 0 if the schema is the one this version needs."""
+
+    async def run() -> None:
+        database = db.Database(load_settings(DatabaseSettings))
+        try:
+            await database.require_current_schema()
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+    print(f"the database is at migration {db.head_revision()}")
+
+
+@click.group("keys")
+def keys_group() -> None:
+    """The keys that encrypt tokens at rest."""
+
+
+@keys_group.command()
+def generate() -> None:
+    """Print a new key for SSO_BOX_SECRET_KEYS; put it before the present ones."""
+    print(Fernet.generate_key().decode())
