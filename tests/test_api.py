@@ -1,6 +1,7 @@
 """The HTTP surface: what a caller sees besides the exchange itself."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -12,8 +13,13 @@ from hypothesis import (
 )
 from starlette.applications import Starlette
 
+from sso_box_api.api.oauth import OAuthTokenResponse
+from sso_box_api.api.token import TokenRequest, TokenResponse
+from sso_box_api.identity import UnverifiedToken
+from sso_box_api.identity.compact import parse
 from sso_box_api.settings import Settings
 from tests.support.api import GRANT, ID_TOKEN_TYPE, Api, Control
+from tests.support.tokens import SigningKey, good_claims
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -344,3 +350,17 @@ async def test_oauth_door_refuses_repeats_other_types_and_headers(api: Api) -> N
     headers = {**FORM, "Authorization": "Basic abc"}
     basic = await api.http.post("/oauth2/token", content="a=1", headers=headers)
     assert basic.json()["error"] == "invalid_request"
+
+
+def test_no_credential_stands_in_a_repr() -> None:
+    """Error trackers print the variables of every frame."""
+    key = SigningKey.rsa("key-1")
+    token = key.token(good_claims(time.time()))
+    asked = TokenRequest(id_token=token, nonce_verifier="v" * 43)
+    vended: dict[str, Any] = dict.fromkeys(TokenResponse.model_fields, "")
+    vended |= {"access_token": "a-box-token"}
+    answer = TokenResponse.model_construct(**vended)
+    oauth = OAuthTokenResponse.model_construct(**vended)
+    shown = f"{parse(UnverifiedToken(token))} {asked} {answer} {oauth}"
+    for secret in (*token.split("."), "v" * 43, "a-box-token"):
+        assert secret not in shown

@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from cryptography.fernet import Fernet
@@ -481,6 +483,36 @@ async def test_callers_at_one_time_share_the_token_that_is_minted(
     answers = await asyncio.gather(*(api.exchange(profile="preview") for _ in range(5)))
     assert len({answer.json()["access_token"] for answer in answers}) == 1
     assert await box.requests() == ["POST /oauth2/token"] * 2
+
+
+async def test_who_signed_out_while_waiting_for_the_mint_gets_no_token(
+    api: Api,
+    box: Control,
+    settings: Settings,
+    database_url: str,
+    emulator: Starlette,
+    idp_app: Starlette,
+) -> None:
+    """Not even the one that a newer login got meanwhile, from another worker."""
+    now = int(time.time())
+    await api.exchange(api.id_token(auth_time=now - 60))
+    await box.fault("POST", "/oauth2/token", delay_ms=400)
+    old = [
+        asyncio.create_task(
+            api.exchange(api.id_token(auth_time=now - 60), profile="preview")
+        )
+        for _ in range(2)
+    ]
+    await asyncio.sleep(0.1)
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("UPDATE account SET not_before = to_timestamp($1)", now)
+    await connection.close()
+    async with Api.start(settings, emulator, idp_app) as elsewhere:
+        token = elsewhere.id_token(auth_time=now + 1)
+        answer = await elsewhere.exchange(token, profile="preview")
+    assert answer.status_code == 200
+    codes = [(await exchange).json()["code"] for exchange in old]
+    assert codes == ["signed_out", "signed_out"]
 
 
 async def test_one_deadline_holds_for_all_the_calls_of_a_request(

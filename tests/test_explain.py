@@ -90,13 +90,16 @@ async def test_a_refusal_of_the_profile_or_the_account_is_told_with_its_code(
     assert (found.verdict, found.code) == ("refused", "scope_not_in_profile")
     assert said(found, "account")[0] == "passed"
     connection = await asyncpg.connect(database_url)
-    await connection.execute("UPDATE account SET locked_at = now()")
+    reason = "Ada Lovelace, suspected of theft"
+    locked = "UPDATE account SET locked_at = now(), lock_reason = $1"
+    await connection.execute(locked, reason)
     await connection.close()
     found = await desk.explain(token)
     assert (found.verdict, found.code) == ("refused", "account_locked")
     outcome, text = said(found, "account")
     assert outcome == "failed"
     assert "locked, Box user" in text
+    assert reason not in text
     # Nothing would be handed out, so nothing is said of a token.
     assert [one.name for one in found.checks][-1] == "account"
 

@@ -1,6 +1,8 @@
 """The proof of the page, through both doors: whose login an ID token came from."""
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -173,3 +175,73 @@ async def test_the_verifier_reaches_no_log_and_no_answer(
         assert verifier not in caplog.text
     [row] = await database.fetch("SELECT * FROM nonce_proof")
     assert VERIFIER not in str(row)
+
+
+async def test_a_signed_nonce_of_any_text_is_another_nonce(
+    strict: Api, door: str
+) -> None:
+    """A provider that repeats what it was sent may sign half a character."""
+    for nonce in ("\ud800", "é", ""):
+        token = strict.id_token(nonce=nonce)
+        assert await _code(strict, token, door, nonce_verifier=VERIFIER) == FAILED
+
+
+async def _waiting_for_a_lock(database: asyncpg.Connection) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    while not await database.fetchval(waiting):  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("locked_at = clock_timestamp()", "account_locked"),
+        ("not_before = clock_timestamp()", "signed_out"),
+    ],
+)
+async def test_a_proof_that_waits_for_a_lock_or_sign_out_is_not_noted_after_it(
+    strict: Api,
+    database: asyncpg.Connection,
+    database_url: str,
+    door: str,
+    change: str,
+    code: str,
+) -> None:
+    """It was shown before, and would let refreshed tokens in again afterwards."""
+    api_token = strict.id_token(nonce=NONCE)
+    assert await _code(strict, api_token, door, nonce_verifier=VERIFIER) == "granted"
+    await database.execute("DELETE FROM nonce_proof")
+    administrator = await asyncpg.connect(database_url)
+    async with administrator.transaction():
+        await administrator.execute(f"UPDATE account SET {change}")  # noqa: S608 - above
+        exchange = asyncio.create_task(
+            _code(strict, api_token, door, nonce_verifier=VERIFIER)
+        )
+        async with asyncio.timeout(30):
+            await _waiting_for_a_lock(database)
+    await administrator.close()
+    assert await exchange == code
+    assert await database.fetchval("SELECT count(*) FROM nonce_proof") == 0
+
+
+async def test_a_proof_after_a_sign_out_counts_at_once(
+    strict: Api, database: asyncpg.Connection, door: str
+) -> None:
+    """Also where the one before it is a moment old, and not worth a write by its age."""
+    first = strict.id_token(nonce=NONCE)
+    assert await _code(strict, first, door, nonce_verifier=VERIFIER) == "granted"
+    now = int(time.time())
+    await database.execute("UPDATE account SET not_before = clock_timestamp()")
+    again = strict.id_token(nonce=NONCE, auth_time=now + 2)
+    assert await _code(strict, again, door, nonce_verifier=VERIFIER) == "granted"
+    assert await _code(strict, strict.id_token(auth_time=now + 2), door) == "granted"
+
+
+async def test_an_open_page_causes_no_write_at_each_exchange(
+    strict: Api, database: asyncpg.Connection, door: str
+) -> None:
+    token, noted = strict.id_token(nonce=NONCE), []
+    for _ in range(2):
+        assert await _code(strict, token, door, nonce_verifier=VERIFIER) == "granted"
+        noted.append(await database.fetchval("SELECT proved_at FROM nonce_proof"))
+    assert noted[0] == noted[1]

@@ -400,7 +400,7 @@ class KeysUnavailable(Unavailable):
 
 
 class KeyFetchesLimited(KeysUnavailable):
-    """The token names an unknown key, and too many such tokens came already."""
+    """The token names an unknown key, and none is asked for on its account now."""
 
 
 class BoxUnavailable(Unavailable):

@@ -174,7 +174,7 @@ class Exchange:
             account = await self._binder.bind(_person(identity), identity.signed_in_at)
             if proof:
                 async with self._database.transaction() as session:
-                    await accounts.record_proof(session, account, identity.client_id)
+                    await _settle(session, account, identity, proof)
         event.account_id, event.box_user_id = str(account.id), account.box_user_id
         return account
 
@@ -184,14 +184,20 @@ class Exchange:
         if (vend := await self._reuse(order)) is not None:
             return vend
         lock = self._minting.setdefault(order.vend_key, asyncio.Lock())
+        waits = lock.locked()
         async with lock:
-            if (vend := await self._reuse(order)) is not None:
+            # While this waited, the person may have signed out.
+            if (vend := await self._reuse(order, gate=waits)) is not None:
                 return vend
             event.vend = "minted"
             return await self._mint(order)
 
-    async def _reuse(self, order: "_Order") -> LiveVend | None:
+    async def _reuse(self, order: "_Order", *, gate: bool = False) -> LiveVend | None:
         async with self._database.transaction() as session:
+            if gate:
+                await accounts.gate_for_vend(
+                    session, order.account, order.identity.signed_in_at
+                )
             return await vending.find_live(
                 session,
                 self._keys,
@@ -323,11 +329,16 @@ async def _settle(
     """Note the proof of this request, or require the one of an earlier request."""
     if proof is None:
         return
+    client_id, session_s = identity.client_id, proof.session_s
     if proof.shown:
-        await accounts.record_proof(session, account, identity.client_id)
-    elif not await accounts.has_proved(
-        session, account, identity.client_id, within_s=proof.session_s
-    ):
+        await accounts.record_proof(
+            session,
+            account,
+            client_id,
+            signed_in_at=identity.signed_in_at,
+            session_s=session_s,
+        )
+    elif not await accounts.has_proved(session, account, client_id, within_s=session_s):
         raise NonceProofFailed("nonce_session_over")
 
 

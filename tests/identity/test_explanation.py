@@ -86,7 +86,7 @@ FAILURES: list[tuple[str, Callable[[], str], dict[str, str], str]] = [
             good_claims(NOW, aud="other", exp=NOW - 7200, sub="", iat=NOW - 9000)
         ),
         {
-            "audience": 'aud_mismatch; aud "other"; → add the client to client_ids',
+            "audience": 'aud_mismatch; aud "other"; -> add the client to client_ids',
             "parties": "aud_untrusted_extra",
             "validity": "exp_past; iat 2027-01-15T05:30:00+00:00 (2 h ago), exp",
             "subject": 'sub_invalid; sub ""',
@@ -153,7 +153,7 @@ async def test_what_the_settings_ask_for_is_shown_with_what_the_token_says() -> 
     assert 'required_claim; org_id "org_b"' in failed["required claims"]
     assert 'acr_not_allowed; auth_time 1799999980, acr "low"' in failed["login"]
     [subject] = [one.text for one in found.checks if one.name == "subject"]
-    assert subject == 'oid "' + "x" * 119 + "…"
+    assert subject == 'oid "' + "x" * 119 + "..."
 
 
 async def test_nobody_is_asked_unless_told_to() -> None:
@@ -191,5 +191,5 @@ async def test_nothing_that_could_be_used_is_repeated() -> None:
     segments = token.split(".")
     for secret in (*segments, "n-0S6_WzA2Mj", "Ada", "@example.com", "c2VjcmV0"):
         assert secret not in text
-    assert text.replace("\n", "").replace("→", "").isascii()
+    assert text.replace("\n", "").isascii()
     assert text.replace("\n", "").isprintable()

@@ -103,6 +103,7 @@ def test_any_tenant_means_the_template_with_a_guid_and_nothing_else(
     assert everyone.tenant_of(issuer) == tenant
 
 
+PERSONAL = "9188040d-6c67-4c5b-b112-36a304b66dad"
 GOOGLE: dict[str, Any] = {"kind": "google", "required_claims": {"hd": "acme.example"}}
 PLAIN: dict[str, Any] = {"issuer": "https://login.example"}
 
@@ -190,6 +191,26 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         PLAIN | {"subject_claims": ["email"]},
         "subject_claims: email can pass to another person",
     ),
+    "a name that people choose as the subject": (
+        PLAIN | {"subject_claims": ["nickname"]},
+        "subject_claims: nickname can pass to another person",
+    ),
+    "a subject that all have in common": (
+        {"kind": "entra", "tenants": [ACME], "subject_claims": ["tid", "iss"]},
+        "subject_claims: they tell nobody apart",
+    ),
+    "google by another kind": (
+        {"issuer": "https://accounts.google.com"},
+        "kind: this issuer is Google's",
+    ),
+    "personal accounts as a tenant": (
+        {"kind": "entra", "tenants": [ACME, PERSONAL]},
+        "tenants: this one is that of personal Microsoft accounts",
+    ),
+    "personal accounts by another kind": (
+        {"issuer": V2.replace("{tenantid}", PERSONAL)},
+        "tenants: this one is that of personal Microsoft accounts",
+    ),
     "no subject": (PLAIN | {"subject_claims": []}, "subject_claims"),
     "a required claim without values": (
         PLAIN | {"required_claims": {"org": []}},
@@ -226,6 +247,8 @@ def test_what_cannot_be_meant_is_refused_by_the_name_of_the_setting(
     [
         {"leeway_s": 301},
         {"leeway_s": -1},
+        {"nonce_session_s": 2_592_001},
+        {"nonce_session_s": -1},
         {"algs": []},
         {"keys_default_ttl_s": 299},
         {"keys_default_ttl_s": 86_401},

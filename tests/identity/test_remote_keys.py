@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,7 @@ async def stage(values: dict[str, Any]) -> AsyncIterator[Stage]:
         await verifier.close()
 
 
-async def outcome(call: Awaitable[str]) -> str:
+async def outcome(call: Awaitable[Any]) -> Any:
     try:
         return await call
     except SsoBoxError as error:
@@ -106,9 +107,24 @@ async def test_a_thousand_tokens_with_unknown_keys_cause_one_fetch(
     if warm:
         await stage.verify()
     fetched = stage.issuer.key_fetches
-    calls = (outcome(stage.verify(kid=f"kid-{n}")) for n in range(1000))
-    assert set(await asyncio.gather(*calls)) == {"kid_unknown"}
+    claims = good_claims(stage.clock(), sub="stranger")
+    tokens = [OLD.token(claims, {"kid": f"kid-{n}"}) for n in range(1000)]
+    calls = [stage.verifier.verify(UnverifiedToken(token)) for token in tokens]
+    assert {await outcome(call) for call in asyncio.as_completed(calls)} == {
+        "kid_unknown"
+    }
     assert stage.issuer.key_fetches == fetched + 1
+
+
+async def test_a_thousand_tokens_about_somebody_known_cause_one_fetch_too(
+    stage: Stage,
+) -> None:
+    """Those that came after it had begun are told to come again."""
+    await stage.verify()
+    calls = (outcome(stage.verify(kid=f"kid-{n}")) for n in range(1000))
+    found = Counter(await asyncio.gather(*calls))
+    assert found == {"kid_unknown": 1, "keys_fetch_overlapped": 999}
+    assert stage.issuer.key_fetches == 2
 
 
 async def test_a_new_key_is_found_at_the_first_token_it_signs(stage: Stage) -> None:
@@ -558,6 +574,24 @@ async def test_closing_ends_those_who_wait_for_an_unknown_key(stage: Stage) -> N
     await stage.settle()
     await stage.verifier.close()
     assert await unknown == "keys_fetch_failed"
+
+
+async def test_a_key_published_during_a_strangers_fetch_is_no_forgery(
+    stage: Stage,
+) -> None:
+    """What that fetch brings may be from before it; of a stranger nobody asks again."""
+    await stage.verify()
+    stage.issuer.gate.clear()
+    strangers = asyncio.create_task(stage.stranger())
+    await stage.settle()
+    known = asyncio.create_task(stage.verify(NEW))
+    await stage.settle()
+    stage.issuer.gate.set()
+    assert await strangers == "kid_unknown"
+    with pytest.raises(KeysUnavailable, match="keys_fetch_overlapped"):
+        await known
+    stage.issuer.publish(NEW)
+    assert await stage.verify(NEW) == "00u1ada"
 
 
 async def test_providers_do_not_share_fetches_or_limits() -> None:

@@ -379,6 +379,10 @@ REFUSED: list[tuple[str, Rule, Callable[[], str]]] = [
     ),
     ("a false auth_time", Rule.AUTH_TIME_TYPE, lambda: claims(auth_time=False)),
     ("a nonce that is a number", Rule.NONCE_TYPE, lambda: claims(nonce=1)),
+    ("an unused sub that is a list", Rule.SUB_INVALID, lambda: strict(sub=["x"])),
+    ("an unused sub that is a number", Rule.SUB_INVALID, lambda: strict(sub=5)),
+    ("an unused sub too long", Rule.SUB_INVALID, lambda: strict(sub="s" * 256)),
+    ("half a character", Rule.SUB_INVALID, lambda: strict(sub="x\ud800")),
     ("a nonce that is null", Rule.NONCE_TYPE, lambda: claims(nonce=None)),
     (
         "a stranger in aud",

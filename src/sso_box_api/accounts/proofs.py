@@ -12,22 +12,37 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from sso_box_api.accounts.store import Account
+from sso_box_api.accounts.store import Account, gate_for_vend
 from sso_box_api.accounts.tables import AccountRow, IdentityRow, NonceProofRow
 
 # A page that is open proves itself at each exchange; not each time is worth a write.
-_WORTH_WRITING = timedelta(minutes=1)
+_WORTH_WRITING_S = 60
 
 
-async def record_proof(session: AsyncSession, account: Account, client_id: str) -> None:
-    now = func.clock_timestamp()
+async def record_proof(
+    session: AsyncSession,
+    account: Account,
+    client_id: str,
+    *,
+    signed_in_at: int,
+    session_s: int,
+) -> None:
+    """Note that the page has proved itself now, for ``session_s`` from now.
+
+    The gate is checked on the row itself, under a lock that ``lock`` waits for or makes
+    this wait for: a proof from before it is not noted after it. Raises what
+    ``Account.check_gate`` raises.
+    """
+    recent_s = min(_WORTH_WRITING_S, session_s // 10)
+    if await has_proved(session, account, client_id, within_s=recent_s):
+        return
+    await gate_for_vend(session, account, signed_in_at)
     statement = (
         insert(NonceProofRow)
         .values(identity_id=account.identity_id, client_id=client_id)
         .on_conflict_do_update(
             index_elements=["identity_id", "client_id"],
-            set_={"proved_at": now},
-            where=col(NonceProofRow.proved_at) < now - _WORTH_WRITING,
+            set_={"proved_at": func.clock_timestamp()},
         )
     )
     await session.exec(statement)

@@ -59,7 +59,7 @@ class Account:
         if self.removed_at is not None:
             raise AccountRemoved
         if self.locked_at is not None:
-            raise AccountLocked(self.lock_reason or "")
+            raise AccountLocked  # the reason is an administrator's text, and may name people
 
     def check_gate(self, signed_in_at: int) -> None:
         """Let pass only who may be served now.

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from sso_box_api.api.credentials import refuse_token_in_query
 from sso_box_api.api.problems import OAUTH_PATH, request_id_of
@@ -43,7 +43,7 @@ _MOST_PARAMETERS = 32
 class OAuthTokenResponse(BaseModel):
     """RFC 8693 section 2.2.1."""
 
-    access_token: str
+    access_token: str = Field(repr=False)
     issued_token_type: str
     token_type: str
     expires_in: int

@@ -27,6 +27,7 @@ class TokenRequest(BaseModel):
 
     id_token: Annotated[str, StringConstraints(min_length=1)] | None = Field(
         default=None,
+        repr=False,
         description="The ID token, where it is not sent as a Bearer token",
     )
     profile: Ascii | None = Field(
@@ -39,14 +40,16 @@ class TokenRequest(BaseModel):
         default=None, description="file:ID or folder:ID, to bind the token to it"
     )
     nonce_verifier: NonceVerifier | None = Field(
-        default=None, description="The secret whose hash was the login's nonce"
+        default=None,
+        repr=False,
+        description="The secret whose hash was the login's nonce",
     )
 
 
 class TokenResponse(BaseModel):
     """A Box access token and exactly what it is good for."""
 
-    access_token: str
+    access_token: str = Field(repr=False)
     token_type: str
     expires_in: int = Field(description="Seconds of life left at Box")
     expires_at: datetime

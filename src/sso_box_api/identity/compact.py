@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NewType
 
 from sso_box_api.identity.rules import Rule
@@ -32,11 +32,11 @@ _JWE_SEGMENTS = 5
 class ParsedToken:
     """Well-formed, and nothing more: no part of it is verified yet."""
 
-    unverified_token: UnverifiedToken
+    unverified_token: UnverifiedToken = field(repr=False)
     unverified_header: dict[str, Any]
     unverified_claims: dict[str, Any]
-    signing_input: bytes
-    signature: bytes
+    signing_input: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
 
 
 def parse(unverified_token: UnverifiedToken) -> ParsedToken:

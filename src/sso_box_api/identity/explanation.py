@@ -137,7 +137,7 @@ class Explanation:
     def failed(self, name: str, error: SsoBoxError, text: str) -> None:
         self.refusals.append(error)
         advice = _ADVICE_BY_REASON.get(error.reason)
-        said = [error.reason or error.code, text, advice and f"→ {advice}"]
+        said = [error.reason or error.code, text, advice and f"-> {advice}"]
         self.checks.append(Check(name, "failed", "; ".join(filter(None, said))))
 
     def make(self, name: str, check: Callable[[], T], facts: str) -> T | None:
@@ -269,7 +269,7 @@ def _shown(
 
 def _value(value: object) -> str:
     text = json.dumps(value)
-    return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}…"
+    return text if len(text) <= _MAX_SHOWN_CHARS else f"{text[:_MAX_SHOWN_CHARS]}..."
 
 
 def _moment(value: object, now: float) -> str:

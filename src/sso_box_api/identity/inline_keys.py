@@ -18,6 +18,8 @@ class InlineKeys:
     async def current(self) -> KeySet:
         return self._keys
 
+    in_flight = False
+
     async def newer(self, arrived: int, *, known_person: bool) -> KeySet:
         """There is none, so what this set cannot judge is refused."""
         del arrived, known_person

@@ -41,7 +41,9 @@ def check_nonce(
         return NonceProof(shown=False, session_s=provider.nonce_session_s)
     if nonce_verifier is None:
         raise Rule.NONCE_VERIFIER_MISSING.refusal()
-    if not hmac.compare_digest(nonce_for(nonce_verifier).encode(), nonce.encode()):
+    # What is no ASCII is no hash of ours; a signed claim may hold half a character.
+    signed = nonce.encode("ascii", "replace")
+    if not hmac.compare_digest(nonce_for(nonce_verifier).encode(), signed):
         raise Rule.NONCE_MISMATCH.refusal()
     return NonceProof(shown=True, session_s=provider.nonce_session_s)
 

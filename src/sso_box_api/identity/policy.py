@@ -18,21 +18,30 @@ _JOINT = "/"
 
 def subject_of(provider: ProviderSettings, claims: Mapping[str, Any]) -> str:
     """``sub``, or the claims that are configured in its place, joined by a slash."""
-    if "sub" not in claims:  # every ID token has it, whatever is used of it
+    if "sub" not in claims:
         raise Rule.SUB_MISSING.refusal()
     if not set(provider.subject_claims) <= claims.keys():
         raise Rule.SUBJECT_CLAIM_MISSING.refusal()
     parts = [claims[claim] for claim in provider.subject_claims]
-    if not all(isinstance(part, str) and part for part in parts):
+    # Every ID token has a good sub, whatever is used of it.
+    if not all(map(_is_subject, (claims["sub"], *parts))):
         raise Rule.SUB_INVALID.refusal()
     subject = _JOINT.join(parts)
-    if len(subject) > _MAX_SUBJECT_CHARS or not subject.isascii():
-        raise Rule.SUB_INVALID.refusal()
     # A slash of its own would let two people's parts join to one subject.
     own_joints = subject.count(_JOINT) - (len(parts) - 1)
-    if not subject.isprintable() or (len(parts) > 1 and own_joints):
+    if len(subject) > _MAX_SUBJECT_CHARS or (len(parts) > 1 and own_joints):
         raise Rule.SUB_INVALID.refusal()
     return subject
+
+
+def _is_subject(value: object) -> bool:
+    """OpenID Connect Core 1.0 section 2: ASCII, 255 characters at most."""
+    return (
+        isinstance(value, str)
+        and 1 <= len(value) <= _MAX_SUBJECT_CHARS
+        and value.isascii()
+        and value.isprintable()
+    )
 
 
 def check_tenant(trusted: TrustedIssuer, claims: Mapping[str, Any]) -> None:

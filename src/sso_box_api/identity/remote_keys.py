@@ -46,6 +46,7 @@ _MIN_SLEEP_S = 1.0
 # The reasons of ``KeysUnavailable``, for the log and the audit event.
 FETCH_FAILED = "keys_fetch_failed"
 FETCHES_LIMITED = "keys_fetches_limited"
+FETCH_OVERLAPPED = "keys_fetch_overlapped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class RemoteKeys:
         if state == "stale" and not paused:
             self._flight = self._fetching()
         if state not in {"fresh", "stale"}:
-            if paused and not self._in_flight:
+            if paused and not self.in_flight:
                 raise self._unavailable()
             await self._landed()
         return self._usable()
@@ -124,7 +125,7 @@ class RemoteKeys:
         ``KeysUnavailable`` where that fetch failed or too many were asked for.
         """
         if self._completed == arrived:
-            if not self._in_flight:
+            if not self.in_flight:
                 self._spend(0 if known_person else KEPT_FOR_KNOWN_PEOPLE)
             await self._landed()
         if self._failures or self._completed == arrived:
@@ -171,7 +172,8 @@ class RemoteKeys:
         return self._renew_after_s - age_s if age_s >= 0 else 0
 
     @property
-    def _in_flight(self) -> bool:
+    def in_flight(self) -> bool:
+        """Whether a fetch runs, which may have begun before a request arrived."""
         return self._flight is not None and not self._flight.done()
 
     def _fetching(self) -> asyncio.Task[None]:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import httpx
 
-from sso_box_api.errors import ConfigurationError
+from sso_box_api.errors import ConfigurationError, KeyFetchesLimited
 from sso_box_api.identity.compact import UnverifiedToken, parse
 from sso_box_api.identity.explanation import Explanation, explain
 from sso_box_api.identity.id_token import Identity, check_before_keys, identify
@@ -17,7 +17,7 @@ from sso_box_api.identity.keyset import KeySet, parse_keyset
 from sso_box_api.identity.nonce import NonceProof, check_nonce
 from sso_box_api.identity.probe import ProbeReport, inline, probe
 from sso_box_api.identity.remembered import KnownPeople, RememberedTokens
-from sso_box_api.identity.remote_keys import KeysState, RemoteKeys
+from sso_box_api.identity.remote_keys import FETCH_OVERLAPPED, KeysState, RemoteKeys
 from sso_box_api.identity.signature import is_signed_by, no_key_fits, read_header
 from sso_box_api.settings import ProviderSettings
 
@@ -91,12 +91,15 @@ class IdentityVerifier:
         provider = issuer.provider
         check_before_keys(provider, header, token.unverified_claims, self._clock())
         keys = self._keys[provider.id]
-        arrived = keys.completed
+        arrived, joined = keys.completed, keys.in_flight
         keyset = await keys.current()
         if not is_signed_by(token, header, issuer, keyset):
             known_person = self._known_people.may_be(token.unverified_claims)
             keyset = await keys.newer(arrived, known_person=known_person)
             if not is_signed_by(token, header, issuer, keyset):
+                # The provider may have answered before it published the key.
+                if joined and known_person:
+                    raise KeyFetchesLimited(FETCH_OVERLAPPED, retry_after=1)
                 raise no_key_fits(header).refusal()
         now = self._clock()
         identity = identify(issuer, token, now)

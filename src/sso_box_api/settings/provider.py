@@ -59,10 +59,17 @@ ClaimValues = Annotated[
     Field(min_length=1),
 ]
 
-# An administrator can give each of them to somebody else.
+# Each can come to be somebody else's: given by an administrator, or chosen by people.
 _REASSIGNED_CLAIMS = frozenset(
-    {"email", "emails", "preferred_username", "unique_name", "upn"}
+    {"email", "emails", "preferred_username", "unique_name", "upn", "phone_number"}
+    | {"name", "given_name", "middle_name", "family_name", "nickname", "nonce"}
 )
+# What all of a provider's people have in common.
+_SHARED_CLAIMS = frozenset({"iss", "aud", "azp", "tid", "hd"})
+
+# Where anybody in the world can have an account.
+_GOOGLE = "https://accounts.google.com"
+_PERSONAL_MICROSOFT_ACCOUNTS = "9188040d-6c67-4c5b-b112-36a304b66dad"
 
 
 class ProviderSettings(Section):
@@ -102,7 +109,7 @@ class ProviderSettings(Section):
     max_auth_age_s: int | None = Field(default=None, ge=60)
     allowed_acr: tuple[AcrValue, ...] = ()
     require_nonce_proof: bool = False
-    nonce_session_s: int = Field(default=43_200, ge=0)
+    nonce_session_s: int = Field(default=43_200, ge=0, le=2_592_000)
     email_claim: PrintableAscii = "email"
     email_proof: Literal["email_verified", "xms_edov", "hosted_domain"] = Field(
         default="email_verified",
@@ -249,6 +256,8 @@ def _contradictions(provider: ProviderSettings) -> Iterator[str]:
     for claim in provider.subject_claims:
         if claim in _REASSIGNED_CLAIMS:
             yield f"subject_claims: {claim} can pass to another person; put an id"
+    if _SHARED_CLAIMS.issuperset(provider.subject_claims):
+        yield "subject_claims: they tell nobody apart; put an id"
 
 
 def _without_template(provider: ProviderSettings) -> Iterator[str]:
@@ -287,13 +296,27 @@ def _open_to_anyone(provider: ProviderSettings, preset: Preset) -> Iterator[str]
             yield "dangerously_accept_anyone: contradicts the limit that is set"
         if not preset.needs_hd and provider.issuer_template is None:
             yield "dangerously_accept_anyone: means nothing for this provider"
-    elif preset.needs_hd and not limited:
+    else:
+        yield from _unlimited(provider, preset, limited=limited)
+    if preset.needs_hd and "gmail.com" in hosted:
+        yield "required_claims: consumer accounts have no hd, so gmail.com never fits"
+
+
+def _unlimited(
+    provider: ProviderSettings, preset: Preset, *, limited: bool
+) -> Iterator[str]:
+    if preset.needs_hd and not limited:
         yield (
             "required_claims: without hd, anybody with an account at the provider is"
             ' let in; put {"hd": ["your-domain.example"]}'
         )
-    if preset.needs_hd and "gmail.com" in hosted:
-        yield "required_claims: consumer accounts have no hd, so gmail.com never fits"
+    if _GOOGLE in provider.written_issuers and not preset.needs_hd:
+        yield "kind: this issuer is Google's; put google, which limits whose people come"
+    if any(_PERSONAL_MICROSOFT_ACCOUNTS in issuer for issuer in provider.issuers):
+        yield (
+            "tenants: this one is that of personal Microsoft accounts, which anybody can"
+            " have; leave it out"
+        )
 
 
 def _of_the_kind(provider: ProviderSettings, preset: Preset) -> Iterator[str]:
