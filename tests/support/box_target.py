@@ -106,11 +106,12 @@ class AppUsers:
 
     async def remove(self) -> None:
         """Delete each of them; whoever could not be deleted is named."""
-        left = [
-            external_id
-            for external_id in self._made
-            if not await self._gone(external_id)
-        ]
+        left = []
+        for external_id in self._made:
+            try:
+                await self._remove(external_id)
+            except (AssertionError, httpx.HTTPError):
+                left.append(external_id)
         assert not left, f"still at Box, delete them there: {left}"
 
     async def _post(self, name: str, external_id: str) -> httpx.Response:
@@ -128,16 +129,17 @@ class AppUsers:
             json=body,
         )
 
-    async def _gone(self, external_id: str) -> bool:
+    async def _remove(self, external_id: str) -> None:
         known = self._made[external_id]
-        found = {user["id"] for user in await self.find(external_id)}
-        gone = True
-        for user_id in found | ({known} if known else set()):
-            answer = await eventually(
-                partial(self.delete, user_id), _no_longer_there, self._pauses_s
-            )
-            gone = gone and _no_longer_there(answer)
-        return gone
+        await self._delete_all({known} if known else set())
+        # Those whose answer was lost.
+        await self._delete_all({user["id"] for user in await self.find(external_id)})
+
+    async def _delete_all(self, user_ids: set[str]) -> None:
+        for user_id in user_ids:
+            ask = partial(self.delete, user_id)
+            answer = await eventually(ask, _no_longer_there, self._pauses_s)
+            assert _no_longer_there(answer)
 
 
 def new_external_id() -> str:
