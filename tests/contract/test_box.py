@@ -125,9 +125,12 @@ async def test_an_app_user_is_found_by_its_external_id_in_time(
 
 
 async def test_nobody_is_found_by_an_external_id_that_nobody_has(
-    app_users: AppUsers,
+    box: BoxCaller, service_token: Hidden, ada: Person
 ) -> None:
-    assert await app_users.find(new_external_id()) == []
+    del ada  # is somebody there
+    query = {"external_app_user_id": new_external_id()}
+    answer = await box.call(service_token, "GET", "/2.0/users", params=query)
+    assert (answer.status_code, answer.json()["entries"]) == (200, [])
 
 
 async def test_an_app_user_is_deactivated(
@@ -184,6 +187,16 @@ async def test_a_token_narrowed_to_a_folder_names_that_folder_alone(
     assert {(item["type"], str(item["id"])) for item in items} == {("folder", docs)}
     listed = await box.call(token, "GET", f"/2.0/folders/{docs}/items")
     assert listed.status_code == 200
+
+
+async def test_a_token_narrowed_to_a_folder_reaches_no_other(
+    box: BoxCaller, ada: Person, docs: str
+) -> None:
+    private = await box.folder(ada.token, "Private")
+    token = await box.downscoped(ada.token, "base_explorer", f"folders/{docs}")
+    for path in (f"folders/{private}", f"folders/{private}/items"):
+        refused = await box.call(token, "GET", f"/2.0/{path}")
+        assert refused.status_code in {403, 404}
 
 
 async def test_a_narrow_token_does_nothing_that_its_scopes_do_not_cover(
