@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from starlette.types import ASGIApp
+from typing_extensions import override
 
 from sso_box_devkit.box.command import SERVER_OPTIONS
 
@@ -25,15 +26,28 @@ ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 HASHES = {"RS256": SHA256(), "RS384": SHA384(), "RS512": SHA512()}
 
 
+class Hidden(str):
+    """A credential, which a failing test must not show."""
+
+    __slots__ = ()
+
+    @override
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+
 class BoxCaller:
     """Speaks for the app of one config.json."""
 
-    def __init__(self, http: httpx.AsyncClient, config: dict[str, Any]) -> None:
+    def __init__(
+        self, http: httpx.AsyncClient, config: dict[str, Any], upload_url: str = "/api"
+    ) -> None:
         self.http = http
+        self.upload_url = upload_url
         self.enterprise_id: str = config["enterpriseID"]
         settings = config["boxAppSettings"]
         self.client_id: str = settings["clientID"]
-        self.client_secret: str = settings["clientSecret"]
+        self.client_secret = Hidden(settings["clientSecret"])
         self.key_id: str = settings["appAuth"]["publicKeyID"]
         self.key = _key(
             settings["appAuth"]["privateKey"], settings["appAuth"]["passphrase"]
@@ -61,23 +75,22 @@ class BoxCaller:
         algorithm: str = "RS256",
         key_id: str | None = None,
         key: RSAPrivateKey | None = None,
-    ) -> str:
+    ) -> Hidden:
         header = {"alg": algorithm, "typ": "JWT", "kid": key_id or self.key_id}
         signed = f"{_encoded(header)}.{_encoded(claims)}"
         hash_ = HASHES.get(algorithm, SHA256())
         signature = (key or self.key).sign(signed.encode(), PKCS1v15(), hash_)
-        return f"{signed}.{_base64url(signature)}"
+        return Hidden(f"{signed}.{_base64url(signature)}")
 
     async def present(self, assertion: str, **changes: str) -> httpx.Response:
         form = {"grant_type": JWT_BEARER, **self.client, "assertion": assertion}
         return await self.http.post("/oauth2/token", data=form | changes)
 
-    async def token(self, user_id: str | None = None) -> str:
+    async def token(self, user_id: str | None = None) -> Hidden:
         """Of the service account, or of a user."""
         subject = {} if user_id is None else {"sub": user_id, "box_sub_type": "user"}
         answer = await self.present(self.signed(self.claims(**subject)))
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["access_token"])
+        return read_token(answer)[0]
 
     async def exchange(
         self, token: str, scope: str | None, resource: str | None = None, **more: str
@@ -97,10 +110,8 @@ class BoxCaller:
 
     async def downscoped(
         self, token: str, scope: str, resource: str | None = None
-    ) -> str:
-        answer = await self.exchange(token, scope, resource)
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["access_token"])
+    ) -> Hidden:
+        return read_token(await self.exchange(token, scope, resource))[0]
 
     async def call(
         self, token: str, method: str, path: str, **more: Any
@@ -162,9 +173,8 @@ class BoxCaller:
             ("attributes", (None, attributes.encode())),
             ("file", (name, content)),
         ]
-        return await self.call(
-            token, "POST", "/api/2.0/files/content", files=parts, headers=headers
-        )
+        url = f"{self.upload_url}/2.0/files/content"
+        return await self.call(token, "POST", url, files=parts, headers=headers)
 
     async def control(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """One of the emulator's own routes, for this caller's enterprise."""
@@ -186,6 +196,13 @@ class BoxCaller:
     async def journal(self) -> list[dict[str, Any]]:
         answer = await self.control("GET", "requests")
         return list(answer.json()["requests"])
+
+
+def read_token(answer: httpx.Response) -> tuple[Hidden, dict[str, Any]]:
+    """The token, and what else the answer says."""
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    return Hidden(body.pop("access_token")), body
 
 
 @asynccontextmanager
