@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from sso_box_api.box import Box, NoVerdict, OutcomeUnknown, open_transport
-from sso_box_api.errors import BoxUnavailable
+from sso_box_api.errors import BoxUnavailable, ConfigurationError
 from sso_box_api.settings import BoxSettings
 from sso_box_devkit.box import Enterprise
 from tests.support.api import Control
@@ -323,3 +324,15 @@ async def test_a_cookie_of_one_answer_does_not_go_with_the_next_call(
     server.close()
     assert len(heads) == 2
     assert b"cookie" not in heads[1].lower()
+
+
+@pytest.mark.parametrize("proxy", ["svc:hush@127.0.0.1:3128", "127.0.0.1:3128"])
+def test_a_proxy_that_is_no_url_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY: must be") as refusal:
+        open_transport(box_settings())
+    assert "hush" not in "".join(traceback.format_exception(refusal.value))

@@ -344,15 +344,19 @@ async def test_a_scope_that_the_app_does_not_hold_is_named_alone(
 
 @pytest.mark.usefixtures("ada")
 @pytest.mark.parametrize(
-    "wrong", [{"ignore_scope": True}, {"grant_extra_scope": "item_share"}]
+    ("wrong", "switch"),
+    [
+        ({"ignore_scope": True}, "SCOPE_ANSWER"),
+        ({"grant_extra_scope": "item_share"}, "never handed out"),
+    ],
 )
-async def test_a_box_that_grants_more_than_was_asked(
-    emulated: Box, enterprise: Enterprise, box: Control, wrong: Any
+async def test_a_box_that_grants_something_else_than_was_asked(
+    emulated: Box, enterprise: Enterprise, box: Control, wrong: Any, switch: str
 ) -> None:
     await box.settings(**wrong)
     found = faults(await examine(emulated, enterprise))
     assert {check.name.split()[0] for check in found} == {"scope"}
-    assert all("Hand nothing out" in check.switch for check in found)
+    assert all(switch in check.switch for check in found)
 
 
 async def test_without_an_app_user_the_write_test_is_advised(
@@ -428,3 +432,70 @@ async def test_no_line_holds_a_secret(
     tokens = [str(value) for value in emulator.state.world.tokens]
     for secret in (app["clientSecret"], "eyJ", *tokens):
         assert secret not in shown
+
+
+async def test_groups_that_could_not_be_asked_for_name_no_switch(
+    emulated: Box, enterprise: Enterprise, box: Control
+) -> None:
+    await box.fault("GET", "/2.0/groups", status=503)
+    [groups] = [c for c in await examine(emulated, enterprise) if c.name == "groups"]
+    assert "503" in groups.said
+    assert "Manage groups" not in groups.said
+
+
+async def test_a_page_that_is_refused_for_another_reason_is_not_a_cors_matter(
+    emulated: Box, enterprise: Enterprise, box: Control
+) -> None:
+    # The same address is asked before: whether it is there, and for the account.
+    path = "/2.0/users/me"
+    await box.fault("GET", path, status=401)
+    await box.fault("GET", path, status=200, body={"id": "1", "login": "service"})
+    await box.fault("GET", path, status=403, body={"code": "insufficient_scope"})
+    check = only(await examine(emulated, enterprise))
+    assert check.name == f"CORS {PAGE}"
+    assert "CORS Domains" not in check.switch
+
+
+@pytest.mark.usefixtures("ada")
+async def test_a_narrowed_token_that_stays_alive_is_told(
+    emulated: Box, enterprise: Enterprise, box: Control
+) -> None:
+    await box.fault("POST", "/oauth2/revoke", status=400)
+    check = only(await examine(emulated, enterprise))
+    assert check.tried == "revoked the narrowed token"
+
+
+async def test_a_test_user_whose_making_got_no_answer_is_named(
+    emulated: Box, enterprise: Enterprise, box: Control
+) -> None:
+    """Also where nobody can say whether it is there."""
+    await box.fault("POST", "/2.0/users", status=502, after_commit=True)
+    looks = "/2.0/users"
+    await box.fault("GET", looks, status=200, body={"entries": [], "total_count": 0})
+    await box.fault("GET", looks, times=9, status=503)
+    checks = await examine(emulated, enterprise, write_test=True)
+    [made] = [check for check in checks if check.name == "write test"]
+    assert "a user with the external id sso-box-api-doctor-" in made.said
+
+
+@pytest.mark.usefixtures("ada")
+async def test_a_box_that_grants_less_than_was_asked(
+    emulator: Starlette, enterprise: Enterprise
+) -> None:
+    class Less(httpx.ASGITransport):
+        """Leaves the last scope of several out."""
+
+        @override
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            response = await super().handle_async_request(request)
+            await response.aread()
+            if b"token-exchange" not in await request.aread():
+                return response
+            body = response.json()
+            body["restricted_to"] = body["restricted_to"][:-1] or body["restricted_to"]
+            return httpx.Response(response.status_code, json=body)
+
+    settings = box_settings(enterprise.config(), max_attempts=1)
+    check = only(await examine(client_over(Less(emulator), settings), enterprise))
+    assert "granted all but" in check.said
+    assert "Application Scopes" in check.switch

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from typing_extensions import override
 
 from sso_box_api.box import Box, NoVerdict, OutcomeUnknown, within
 from sso_box_api.box.breaker import Breaker, Shut
@@ -335,3 +336,171 @@ async def test_a_refusal_nobody_knows_still_names_a_next_step(script: Script) ->
     with pytest.raises(Exception, match="new_code r9") as caught:
         await box.get_user("11")
     assert "Box support" in getattr(caught.value, "hint", "")
+
+
+# Under load
+
+
+async def test_nobody_queues_longer_than_leaves_time_for_the_rest_of_a_login() -> None:
+    """In a longer queue look-ups would take the time of the creations behind them."""
+    budgets = Budgets(calls_per_minute=60, uploads_per_minute=1)
+    given, lane = Allowance(asyncio.get_running_loop().time() + 60), Lane("api", "x")
+    for _ in range(6):
+        await budgets.wait(lane, given)
+    waiting = [asyncio.create_task(budgets.wait(lane, given)) for _ in range(4)]
+    await asyncio.sleep(0)
+    for task in waiting:
+        task.cancel()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [
+        asyncio.CancelledError,
+        asyncio.CancelledError,
+        NoRoom,
+        NoRoom,
+    ]
+
+
+async def test_a_pause_that_box_asks_for_holds_those_in_the_queue_too() -> None:
+    budgets = Budgets(calls_per_minute=600, uploads_per_minute=1)
+    given, lane = Allowance(asyncio.get_running_loop().time() + 60), Lane("api", "x")
+    for _ in range(60):
+        await budgets.wait(lane, given)
+    queued = asyncio.create_task(budgets.wait(lane, given))
+    await asyncio.sleep(0)
+    budgets.hold(lane, 30)
+    with pytest.raises(NoRoom) as told:
+        await queued
+    assert told.value.wait_s > 25
+
+
+def test_after_a_pause_the_calls_go_at_their_pace() -> None:
+    """Those that came during it too: they do not all go at its end."""
+    pace, sent = Pace(1000), []
+    pace.hold(0.0, 20)
+    for tenth in range(300):
+        now = tenth / 10
+        for _ in range(2):
+            sent.append(now + pace.wait_s(now))
+            pace.take(now)
+    assert min(sent) == 20
+    assert sum(20 <= at < 21 for at in sent) <= 120
+
+
+class Hanging(httpx.AsyncBaseTransport):
+    """Answers no call under ``path`` while it ``hangs``, and the script all others."""
+
+    def __init__(self, script: Script, path: str) -> None:
+        self._inner, self._path = script.transport, path
+        self.hangs, self.sent, self.asked = True, 0, asyncio.Event()
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.hangs and request.url.path == self._path:
+            self.sent += 1
+            self.asked.set()
+            await asyncio.Event().wait()
+        return await self._inner.handle_async_request(request)
+
+
+def client_of(hanging: Hanging, script: Script, **settings: Any) -> Box:
+    script.tokens(token())
+    return client_over(hanging, box_settings(max_attempts=1, **settings))
+
+
+async def test_a_hanging_box_opens_the_breaker_by_its_writes_alone(
+    script: Script,
+) -> None:
+    box_hangs = Hanging(script, "/2.0/users")
+    box = client_of(box_hangs, script, breaker_failures=2)
+    for _ in range(2):
+        with pytest.raises(OutcomeUnknown, match="users time-out"):
+            await box.create_app_user("Ada", "sb1-ada", timeout_s=0.6)
+    with pytest.raises(NoVerdict, match="Box does not answer") as caught:
+        await box.create_app_user("Ada", "sb1-ada", timeout_s=0.6)
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert box_hangs.sent == 2
+
+
+async def test_a_deadline_shorter_than_a_call_opens_the_breaker_as_well(
+    script: Script,
+) -> None:
+    box_hangs = Hanging(script, READ)
+    times = {"deadline_s": 0.1, "call_timeout_s": 5.0}
+    box = client_of(box_hangs, script, breaker_failures=2, **times)
+    await box.service_token()
+    for _ in range(2):
+        with pytest.raises(NoVerdict, match="time-out"):
+            await box.get_user("11")
+    with pytest.raises(NoVerdict, match="Box does not answer"):
+        await box.get_user("11")
+
+
+async def test_a_write_is_not_sent_with_too_little_time_to_see_it_through(
+    script: Script,
+) -> None:
+    box = client_with(script)
+    await box.service_token()
+    posted = script.on("POST", "/2.0/users", (201, user()))
+    with within(0.5), pytest.raises(NoVerdict, match="too little time") as caught:
+        await box.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    assert not isinstance(caught.value, OutcomeUnknown)
+    assert posted.call_count == 0
+
+
+async def test_what_waited_while_the_breaker_shut_is_not_sent(script: Script) -> None:
+    box = client_with(script, breaker_failures=1, max_attempts=1, max_connections=1)
+    await box.service_token()
+    read = script.on("GET", READ, (503, b""))
+    calls = [box.get_user("11") for _ in range(5)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(outcome, NoVerdict) for outcome in outcomes)
+    assert read.call_count == 1
+
+
+async def test_callers_who_leave_say_nothing_about_box(script: Script) -> None:
+    box_hangs = Hanging(script, READ)
+    box = client_of(box_hangs, script, breaker_failures=1)
+    script.on("GET", READ, (200, user()))
+    leaving = asyncio.create_task(box.get_user("11"))
+    await box_hangs.asked.wait()
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    box_hangs.hangs = False
+    assert (await box.get_user("11")).id == "11"
+
+
+async def test_a_wait_for_a_connection_of_ours_is_no_failure_of_box(
+    script: Script,
+) -> None:
+    box_hangs = Hanging(script, READ)
+    box = client_of(box_hangs, script, breaker_failures=1, max_connections=1)
+    await box.service_token()
+    first = asyncio.create_task(box.get_user("11"))
+    await box_hangs.asked.wait()
+    with within(0.1), pytest.raises(NoVerdict, match="deadline has passed"):
+        await box.get_user("11")
+    assert box_hangs.sent == 1
+    first.cancel()
+    await asyncio.wait([first])
+    box_hangs.hangs = False
+    script.on("GET", READ, (200, user()))
+    assert (await box.get_user("11")).id == "11"
+
+
+async def test_out_of_time_not_even_a_token_is_asked_for(script: Script) -> None:
+    tokens = script.tokens(token())
+    box = client_over(script.transport, box_settings())
+    with within(0.0), pytest.raises(NoVerdict):
+        await box.get_user("11")
+    await asyncio.sleep(0)
+    assert tokens.call_count == 0
+
+
+async def test_while_the_breaker_is_shut_nobody_queues(script: Script) -> None:
+    box = client_with(script, breaker_failures=1, calls_per_minute=1, max_attempts=1)
+    await box.service_token()
+    script.on("GET", READ, (503, b""))
+    with pytest.raises(NoVerdict, match="503"):
+        await box.get_user("11")
+    with pytest.raises(NoVerdict, match="Box does not answer"):
+        await box.get_user("11")

@@ -39,15 +39,17 @@ class Breaker:
         self._rests_until = 0.0
         self._probing = False
 
-    def admit(self) -> bool:
-        """Let a call go, True for the probe. Raises ``Shut`` while none may."""
-        if self._failures < self._limit:
-            return False
+    def check(self) -> None:
+        """Raise ``Shut`` where a call need not even be prepared."""
         left_s = self._rests_until - self._clock()
-        if left_s > 0 or self._probing:
+        if self._failures >= self._limit and (left_s > 0 or self._probing):
             raise Shut(max(left_s, 1.0))
-        self._probing = True
-        return True
+
+    def admit(self) -> bool:
+        """Let a call go now, True for the probe. Raises ``Shut`` while none may."""
+        self.check()
+        self._probing = self._failures >= self._limit
+        return self._probing
 
     def note(self, *, answered: bool | None, probe: bool) -> None:
         """Tell how an admitted call went; None if that says nothing about Box."""

@@ -18,6 +18,9 @@ Kind = Literal["token", "api", "upload"]
 MAX_SUBJECTS = 10_000
 # Box counts by the minute, so a longer Retry-After is asked about again after one.
 MAX_HOLD_S = 60.0
+# Who would wait longer is told to come again. If each call of a login could wait for
+# all the time there is, a queue of look-ups would leave none for the creations behind.
+MAX_QUEUE_S = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,11 @@ class Pace:
 
     def take(self, now: float) -> None:
         """Take the place that ``wait_s`` told of."""
-        self._due = max(self._due, now) + self._gap_s
+        self._due = max(self._due, now, self._held_until) + self._gap_s
+
+    def held_s(self, now: float) -> float:
+        """Seconds of a hold that are left."""
+        return self._held_until - now
 
     def hold(self, now: float, seconds: float) -> None:
         """Let nothing go for a while, because Box said so."""
@@ -85,11 +92,15 @@ class Budgets:
         for background in (True, False) if allowance.background else (False,):
             pace, now = self._pace(lane, background=background), clock()
             wait_s = pace.wait_s(now)
-            if wait_s > 0 and now + wait_s >= allowance.ends:
+            longest_s = allowance.left_s if background else MAX_QUEUE_S
+            if wait_s > 0 and wait_s >= min(longest_s, allowance.left_s):
                 raise NoRoom(wait_s)
             pace.take(now)
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
+            # Box may have asked for a pause while this call was in the queue.
+            if (held_s := pace.held_s(clock())) > 0:
+                raise NoRoom(held_s)
 
     def hold(self, lane: Lane, seconds: float) -> None:
         """Send nothing in this lane for the time that Box asked for."""

@@ -9,6 +9,7 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from sso_box_api.errors import ConfigurationError
 from sso_box_api.settings import BoxSettings
 
 # Below the 5 s after which some servers close an idle connection: one that closes
@@ -35,8 +36,17 @@ def open_transport(settings: BoxSettings) -> httpx.AsyncBaseTransport:
     return AiohttpTransport(
         client=lambda: _session(settings.max_connections),
         verify=_public_tls(),
-        proxy=httpx.Proxy(proxy) if proxy else None,
+        proxy=_proxy(proxy) if proxy else None,
     )
+
+
+def _proxy(url: str) -> httpx.Proxy:
+    try:
+        return httpx.Proxy(url)
+    except ValueError:
+        # Its text has the URL in it, and so perhaps a password.
+        problem = "HTTPS_PROXY: must be a URL such as http://proxy.example:3128"
+        raise ConfigurationError([problem]) from None
 
 
 def _session(max_connections: int) -> aiohttp.ClientSession:

@@ -43,6 +43,7 @@ class Examined(Probes, Users):
 class _Tried(Generic[T]):
     check: Check
     value: T | None = None
+    refused: bool = False
     maybe_done: bool = False
 
 
@@ -52,11 +53,13 @@ async def diagnose(
     enterprise_id: str,
     scopes: Sequence[str],
     origins: Sequence[str],
+    strict: bool = True,
     write_test: bool = False,
 ) -> AsyncIterator[Check]:
     """Try everything in the order of a login; what cannot be tried is left out.
 
     ``scopes``: all that profiles may ask for. ``origins``: of the pages that call Box.
+    ``strict``: whether an answer that does not say what was granted is refused.
     """
     reached = await _try("network", "called the API", box.reach())
     yield reached.check
@@ -77,6 +80,7 @@ async def diagnose(
                 "called the API as a page of it",
                 box.as_page(origin),
                 hints.cors(origin),
+                hints.UNKNOWN_PAGE,
             )
         ).check
     users = await _try(
@@ -84,24 +88,28 @@ async def diagnose(
     )
     yield _users(users)
     if write_test:
-        async for check in _write_test(box, scopes):
+        async for check in _write_test(box, scopes, strict=strict):
             yield check
     elif users.value is not None:
-        async for check in _with_a_known_user(box, users.value, scopes):
+        async for check in _with_a_known_user(box, users.value, scopes, strict=strict):
             yield check
 
 
 async def _try(
-    name: str, tried: str, step: Awaitable[T], switch: str = ""
+    name: str,
+    tried: str,
+    step: Awaitable[T],
+    switch: str = "",
+    codes: frozenset[str] = hints.LACK_OF_A_SCOPE,
 ) -> _Tried[T]:
-    """Take a step; ``switch`` is what to turn where Box refuses for lack of a right."""
+    """Take a step; ``switch`` is what to turn where Box refuses with one of ``codes``."""
     try:
         with within(CHECK_TIME_S):
             value = await step
     except RefusedByBox as refused:
-        mine = refused.box_code in hints.LACK_OF_A_RIGHT or not refused.box_code
-        advice = switch if switch and mine else refused.hint
-        return _Tried(Check(name, tried, ok=False, said=refused.reason, switch=advice))
+        advice = switch if switch and refused.box_code in codes else refused.hint
+        check = Check(name, tried, ok=False, said=refused.reason, switch=advice)
+        return _Tried(check, refused=True)
     except NoVerdict as silent:
         check = Check(name, tried, ok=False, said=silent.reason, switch=silent.hint)
         return _Tried(check, maybe_done=isinstance(silent, OutcomeUnknown))
@@ -133,7 +141,9 @@ async def _account(box: Examined, enterprise_id: str) -> list[Check]:
     )
     groups = await _try("groups", "listed groups", box.see_groups())
     # Not everybody needs groups, so this is told and is no fault.
-    said = "visible" if groups.check.ok else f"{groups.check.said}; {hints.GROUPS}"
+    said = "visible" if groups.check.ok else groups.check.said
+    if groups.refused:
+        said = f"{said}; {hints.GROUPS}"
     return [*found, root.check, Check("groups", "listed groups", ok=True, said=said)]
 
 
@@ -150,19 +160,19 @@ def _users(users: _Tried[list[SeenUser]]) -> Check:
 
 
 async def _with_a_known_user(
-    box: Examined, users: Sequence[SeenUser], scopes: Sequence[str]
+    box: Examined, users: Sequence[SeenUser], scopes: Sequence[str], *, strict: bool
 ) -> AsyncIterator[Check]:
     subject = next((u for u in users if u.is_app_user and u.is_active), None)
     if subject is None:
         said = "there is no app user yet to try it with; run with --write-test"
         yield Check("user tokens", "looked for an app user", ok=True, said=said)
         return
-    async for check in _tokens(box, subject.id, scopes):
+    async for check in _tokens(box, subject.id, scopes, strict=strict):
         yield check
 
 
 async def _tokens(
-    box: Examined, box_user_id: str, scopes: Sequence[str]
+    box: Examined, box_user_id: str, scopes: Sequence[str], *, strict: bool
 ) -> AsyncIterator[Check]:
     """Mint and narrow, and revoke whatever was minted."""
     mint = box.user_token(box_user_id)
@@ -170,30 +180,31 @@ async def _tokens(
     yield user.check
     if user.value is None:
         return
-    refused = await _refused_scopes(box, user.value, scopes)
-    for check in refused:
+    faults = await _scope_faults(box, user.value, scopes, strict=strict)
+    for check in faults:
         yield check
-    if not refused:
+    if not faults:
         said = f"all {len(scopes)} granted"
         yield Check("scopes", "narrowed the token", ok=True, said=said)
     revoke = box.revoke(user.value.access_token)
     yield (await _try("revocation", "revoked the token again", revoke)).check
 
 
-async def _refused_scopes(
-    box: Examined, parent: BoxToken, scopes: Sequence[str]
+async def _scope_faults(
+    box: Examined, parent: BoxToken, scopes: Sequence[str], *, strict: bool
 ) -> list[Check]:
-    """Ask for all at once; only if that is refused, for each, to name the missing."""
-    every = await _narrow(box, parent, scopes)
+    """Ask for all at once; only if that goes wrong, for each, to name the culprits."""
+    every = await _narrow(box, parent, scopes, strict=strict)
     if every is None:
         return []
-    each = [await _narrow(box, parent, [scope]) for scope in scopes]
+    each = [await _narrow(box, parent, [scope], strict=strict) for scope in scopes]
     return [check for check in each if check is not None] or [every]
 
 
 async def _narrow(
-    box: Examined, parent: BoxToken, scopes: Sequence[str]
+    box: Examined, parent: BoxToken, scopes: Sequence[str], *, strict: bool
 ) -> Check | None:
+    """Return what is wrong with a token of these scopes, None where nothing is."""
     name = "scopes" if len(scopes) > 1 else f"scope {scopes[0]}"
     step = box.downscope(parent, scopes, None)
     narrow = await _try(
@@ -201,15 +212,33 @@ async def _narrow(
     )
     if narrow.value is None:
         return narrow.check
-    granted = {grant.scope for grant in narrow.value.restricted_to or ()}
-    await _try(name, "revoked the token", box.revoke(narrow.value.access_token))
-    if granted and granted <= set(scopes):
+    entries = narrow.value.restricted_to or ()
+    granted = {scope for entry in entries for scope in entry.scope.split()}
+    revoke = box.revoke(narrow.value.access_token)
+    gone = await _try(name, "revoked the narrowed token", revoke)
+    if not gone.check.ok:
+        return gone.check
+    said, switch = _compared(granted, set(scopes), strict=strict)
+    if not said:
         return None
-    said = "Box granted something other than was asked"
-    return Check(name, narrow.check.tried, ok=False, said=said, switch=hints.WIDER)
+    return Check(name, narrow.check.tried, ok=False, said=said, switch=switch)
 
 
-async def _write_test(box: Examined, scopes: Sequence[str]) -> AsyncIterator[Check]:
+def _compared(granted: set[str], asked: set[str], *, strict: bool) -> tuple[str, str]:
+    if not granted:
+        said = "Box did not say what it granted" if strict else ""
+        return said, hints.SILENT
+    if granted - asked:
+        return "Box granted more than was asked", hints.WIDER
+    if asked - granted:
+        missing = ", ".join(sorted(asked - granted))
+        return f"Box granted all but {missing}", hints.hint("invalid_scope", "")
+    return "", ""
+
+
+async def _write_test(
+    box: Examined, scopes: Sequence[str], *, strict: bool
+) -> AsyncIterator[Check]:
     """Make a user, use it, delete it; whatever cannot be deleted is named."""
     external_id = f"sso-box-api-doctor-{secrets.token_hex(8)}"
     made = await _try(
@@ -225,7 +254,7 @@ async def _write_test(box: Examined, scopes: Sequence[str]) -> AsyncIterator[Che
     try:
         said = f"user {made.value.id} with the external id {external_id}"
         yield Check("write test", made.check.tried, ok=True, said=said)
-        async for check in _tokens(box, made.value.id, scopes):
+        async for check in _tokens(box, made.value.id, scopes, strict=strict):
             yield check
     finally:
         gone = await _try("write test", "deleted it", box.delete_user(made.value.id))
@@ -248,8 +277,11 @@ async def _make(box: Examined, external_id: str) -> BoxUser:
         return await box.create_app_user(
             TEST_NAME, external_id, timeout_s=CHECK_TIME_S / 2
         )
-    except OutcomeUnknown:
-        found = await box.find_app_users(external_id)
+    except OutcomeUnknown as unknown:
+        try:
+            found = await box.find_app_users(external_id)
+        except (RefusedByBox, NoVerdict):
+            found = []
         if not found:
-            raise
+            raise unknown from None
         return found[0]

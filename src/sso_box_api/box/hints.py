@@ -20,13 +20,12 @@ _REAUTHORIZE = (
 
 
 ENTERPRISE_ACCESS = "'App + Enterprise Access'"
-LACK_OF_A_RIGHT = {
-    "insufficient_scope",
-    "access_denied_insufficient_permissions",
-    "forbidden",
-    "cors_origin_not_whitelisted",
-    "invalid_scope",
-}
+# By which codes Box says what is missing; some refusals come without one.
+LACK_OF_A_SCOPE = frozenset(
+    {"", "insufficient_scope", "access_denied_insufficient_permissions", "forbidden"}
+    | {"invalid_scope"}
+)
+UNKNOWN_PAGE = frozenset({"cors_origin_not_whitelisted"})
 CLOCK = "Set this host's clock by NTP: Box takes assertions within 60 seconds only"
 ENTERPRISE = (
     "enterpriseID in config.json (or SSO_BOX_BOX__ENTERPRISE_ID) is not the app's:"
@@ -36,10 +35,8 @@ GROUPS = (
     f"only if groups are to be managed: {_CONSOLE}, Application Scopes: turn on"
     f" 'Manage groups', {_REAUTHORIZE}"
 )
-WIDER = (
-    "Hand nothing out: tell Box support, and see SSO_BOX_VENDING__SCOPE_ANSWER for"
-    " answers that say nothing"
-)
+WIDER = "Such a token is never handed out; tell Box support"
+SILENT = "SSO_BOX_VENDING__SCOPE_ANSWER: put log, if that is to be accepted"
 
 
 def scope(name: str) -> str:

@@ -53,6 +53,8 @@ class KeptToken:
 
     def _start(self) -> asyncio.Task[BoxToken]:
         if self._minting is None:
+            if allowance(self._deadline_s).left_s <= 0:
+                raise NoVerdict(Trouble("no time is left to get a token"))
             self._minting = asyncio.create_task(self._fetch())
             self._minting.add_done_callback(self._done)
         return self._minting

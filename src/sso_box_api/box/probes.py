@@ -68,7 +68,7 @@ class Probes(Api):
         return None
 
     async def reach_uploads(self) -> None:
-        """Call the upload host without a token; whatever it answers, it is there."""
+        """Call the upload host without a token; any refusal shows that it is there."""
 
         def note(refusal: Refusal) -> bool:
             raise _AsExpected(refusal.date)
@@ -78,7 +78,7 @@ class Probes(Api):
         except _AsExpected:
             return
         except NoVerdict as silent:
-            if silent.box_status is None:
+            if silent.box_status is None or not 400 <= silent.box_status < 500:  # noqa: PLR2004 - HTTP
                 raise
 
     async def _without_token(

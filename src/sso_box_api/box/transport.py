@@ -43,7 +43,7 @@ from sso_box_api.box.breaker import Breaker, Shut
 from sso_box_api.box.budget import Budgets, Kind, Lane, NoRoom
 from sso_box_api.box.connection import never_stood
 from sso_box_api.box.deadline import Allowance, allowance
-from sso_box_api.box.failures import Failed, NoVerdict, OutcomeUnknown, Trouble
+from sso_box_api.box.failures import Failed, Trouble
 from sso_box_api.box.verdict import Parse, accepted, judge, where_of
 from sso_box_api.settings import BoxSettings
 
@@ -53,8 +53,6 @@ T = TypeVar("T")
 Prepare = Callable[[], Awaitable[httpx.Request]]
 Recover = Callable[[Refusal], bool]
 State = Literal["unused", "ok", "failing"]
-
-_LATE = "no answer within the deadline"
 
 _jitter = wait_random_exponential(multiplier=0.25, max=4)
 
@@ -79,6 +77,9 @@ class Caller:
             )
             for kind in get_args(Kind)
         }
+        # Who waits for a connection of ours has not found Box wanting.
+        self._places = asyncio.Semaphore(settings.max_connections)
+        self._usual_s = min(settings.call_timeout_s, settings.deadline_s)
         self.state: State = "unused"
 
     async def call(
@@ -112,11 +113,7 @@ class Caller:
             reraise=True,
         )
         try:
-            async with asyncio.timeout_at(given.ends):
-                return await retrying(attempt)
-        except TimeoutError:
-            self.state = "failing"
-            raise NoVerdict(Trouble(f"{lane.kind} call:", _LATE)) from None
+            return await retrying(attempt)
         except Failed as failed:
             raise failed.unavailable() from None
 
@@ -129,23 +126,11 @@ class Caller:
         was not, ``RefusedByBox`` if Box said no.
         """
         given = _at_most(timeout_s, allowance(timeout_s))
-        sent = False
-
-        async def prepare_to_send() -> httpx.Request:
-            nonlocal sent
-            request = await prepare()
-            sent = True
-            return request
-
         try:
-            async with asyncio.timeout_at(given.ends):
-                request, outcome = await self._attempt(
-                    lane, prepare_to_send, parse, given, timeout_s
-                )
-        except TimeoutError:
-            self.state = "failing"
-            error = OutcomeUnknown if sent else NoVerdict
-            raise error(Trouble(f"{lane.kind} call:", _LATE)) from None
+            # With less time than that it would only be sent to be given up.
+            request, outcome = await self._attempt(
+                lane, prepare, parse, given, timeout_s, least_s=timeout_s / 2
+            )
         except Failed as failed:
             logger.warning("%s", failed)
             if failed.maybe_done:
@@ -160,33 +145,50 @@ class Caller:
         parse: Parse[T],
         given: Allowance,
         timeout_s: float,
+        *,
+        least_s: float = 0.0,
     ) -> tuple[httpx.Request, T | Refusal]:
-        if given.left_s <= 0:
-            raise _unsent(lane, "the deadline has passed", None)
+        breaker = self._breakers[lane.kind]
+        try:
+            breaker.check()
+            await self._budgets.wait(lane, given)
+            # Prepared last, for what is signed here lives half a minute.
+            async with asyncio.timeout_at(given.ends):
+                request = await prepare()
+                await self._places.acquire()
+        except Shut as shut:
+            raise _unsent(lane, "Box does not answer", shut.retry_after_s) from None
+        except NoRoom as full:
+            raise _unsent(lane, "the budget is used up", full.wait_s) from None
+        except TimeoutError:
+            raise _unsent(lane, "the deadline has passed", None) from None
+        try:
+            if given.left_s <= least_s:
+                raise _unsent(lane, "too little time is left", None)
+            timeout_s = min(timeout_s, given.left_s)
+            return request, await self._admitted(lane, request, parse, timeout_s)
+        finally:
+            self._places.release()
+
+    async def _admitted(
+        self, lane: Lane, request: httpx.Request, parse: Parse[T], timeout_s: float
+    ) -> T | Refusal:
         breaker = self._breakers[lane.kind]
         try:
             probe = breaker.admit()
         except Shut as shut:
             raise _unsent(lane, "Box does not answer", shut.retry_after_s) from None
-        # Nothing is learnt about Box where the caller leaves or nothing is sent.
+        # Nothing is learnt about Box where the caller leaves.
         answered: bool | None = None
         try:
-            try:
-                await self._budgets.wait(lane, given)
-            except NoRoom as full:
-                raise _unsent(lane, "the budget is used up", full.wait_s) from None
-            # Prepared last, for what is signed here lives half a minute.
-            request = await prepare()
-            outcome = await self._send(
-                lane, request, parse, min(timeout_s, given.left_s)
-            )
+            outcome = await self._send(lane, request, parse, timeout_s)
             answered = True
         except Failed as failed:
             answered = failed.answered
             raise
         finally:
             breaker.note(answered=answered, probe=probe)
-        return request, outcome
+        return outcome
 
     async def _send(
         self, lane: Lane, request: httpx.Request, parse: Parse[T], timeout_s: float
@@ -219,7 +221,7 @@ class Caller:
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             what = type(error.__cause__ or error).__name__
             maybe_done = not never_stood(error)
-        if timeout_s < self._settings.call_timeout_s / 2:
+        if timeout_s < self._usual_s / 2:
             # Squeezed in before a deadline: no proof that Box is down.
             answered = None
         trouble = Trouble(where_of(request), what)

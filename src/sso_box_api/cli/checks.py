@@ -57,6 +57,7 @@ def _examine(*, write_test: bool) -> list[doctor.Finding]:
                     enterprise_id=parts.credentials.enterprise_id,
                     scopes=sorted(scopes),
                     origins=settings.cors_origins,
+                    strict=settings.vending.scope_answer == "strict",
                     write_test=write_test,
                 ),
             )
