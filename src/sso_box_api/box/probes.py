@@ -15,7 +15,7 @@ from sso_box_api.box.answers import Answer, Refusal, Unreadable
 from sso_box_api.box.api import Api
 from sso_box_api.box.budget import Kind, Lane
 from sso_box_api.box.failures import NoVerdict
-from sso_box_api.box.lists import id_of, offset_page, text, whole
+from sso_box_api.box.lists import id_of, offset_page, whole
 from sso_box_api.box.transport import Recover
 
 _SAMPLE = 100
@@ -25,7 +25,6 @@ _SAMPLE = 100
 class Whoami:
     """The service account; ``enterprise_id`` None where Box did not say."""
 
-    login: str
     enterprise_id: str | None
 
 
@@ -96,7 +95,7 @@ class Probes(Api):
 
     async def whoami(self) -> Whoami:
         """Ask whom the service token stands for (GET /2.0/users/me)."""
-        path = "/2.0/users/me?fields=id,login,enterprise"
+        path = "/2.0/users/me?fields=id,enterprise"
         return await self._api("GET", path, whole(_whoami))
 
     async def sample_users(self) -> list[SeenUser]:
@@ -129,7 +128,7 @@ def _whoami(data: Mapping[str, Any]) -> Whoami:
     id_of(data)
     enterprise = data.get("enterprise")
     known = isinstance(enterprise, dict)
-    return Whoami(text(data, "login") or "", id_of(enterprise) if known else None)
+    return Whoami(id_of(enterprise) if known else None)
 
 
 def _seen_user(data: Any) -> SeenUser:
