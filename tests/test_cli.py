@@ -378,7 +378,7 @@ def test_db_upgrade_needs_no_other_secret(
     for name in environment:
         if name != "SSO_BOX_DATABASE_URL":
             monkeypatch.delenv(name)
-    assert "0002" in run("db", "upgrade").output
+    assert "0003" in run("db", "upgrade").output
     assert run("db", "check").exit_code == 0
 
 
@@ -532,7 +532,7 @@ def test_lock_exits_3_while_box_has_not_killed_every_token(
     _log_in(idp[0], "ada")
     fault = {"method": "POST", "path": "/oauth2/revoke", "times": 1, "status": 400}
     httpx.post(f"{emulator_url}/_emulator/faults", json=fault | {"times": 50})
-    result = run("account", "lock", idp[0], "ada")
+    result = run("account", "lock", idp[0], "ada", "--wait", "0.5")
     assert result.exit_code == 3, result.output
     assert "1 pending" in result.output
     assert "expires by itself at" in result.output

@@ -20,6 +20,7 @@ from sso_box_api.api.middleware import RequestShell
 from sso_box_api.api.responses import OAuthError, Problem
 from sso_box_api.api.state import State
 from sso_box_api.audit import configure_logging
+from sso_box_api.background import Background
 from sso_box_api.binding import Binder
 from sso_box_api.box import Box, BoxCredentials, load_credentials, open_transport
 from sso_box_api.db import Database
@@ -28,6 +29,7 @@ from sso_box_api.exchange import Exchange
 from sso_box_api.explain import Explainer
 from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.lifecycle import Lifecycle
+from sso_box_api.revocation import Revoker
 from sso_box_api.settings import Settings, load_settings
 from sso_box_api.vending import LedgerKeys, Profiles
 
@@ -75,10 +77,24 @@ class Parts:
     def lifecycle(self) -> Lifecycle:
         return Lifecycle(
             self.database,
-            self.box,
-            self.keys,
+            # An administrator waits, so it tries again sooner.
+            self.revoker(put_off_s=0.5, background=False),
             realm=self.settings.realm,
             box_app=self.box_app,
+        )
+
+    def background(self) -> Background:
+        interval_s = self.settings.vending.sweep_interval_s
+        revoker = self.revoker(put_off_s=interval_s, background=True)
+        return Background(self.database, revoker, interval_s=interval_s)
+
+    def revoker(self, *, put_off_s: float, background: bool) -> Revoker:
+        return Revoker(
+            self.database,
+            self.box,
+            self.keys,
+            put_off_s=put_off_s,
+            background=background,
         )
 
     def explainer(self) -> Explainer:
@@ -172,9 +188,12 @@ def create_app(
             await parts.require_consistent_rows()
             parts.verifier.start()
             binder = parts.binder()
+            background = parts.background()
+            background.start()
             try:
                 yield _state(parts, binder)
             finally:
+                await background.close()
                 await binder.close()
 
     app = _Service(

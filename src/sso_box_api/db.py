@@ -5,8 +5,8 @@ identity provider in there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -107,15 +107,11 @@ class Database:
         """
         channel = f"sso_box_start_{uuid4().hex}"
         arrived = asyncio.Event()
-        with _unavailable_when_unreachable():
-            listener = await asyncpg.connect(
-                self._listen_url, timeout=self._timeout_s, statement_cache_size=0
-            )
+        async with self.listening(channel, arrived.set):
+            async with self.transaction() as session:
+                connection = await session.connection()
+                await connection.execute(select(func.pg_notify(channel, "")))
             try:
-                await listener.add_listener(channel, lambda *_: arrived.set())
-                async with self.transaction() as session:
-                    connection = await session.connection()
-                    await connection.execute(select(func.pg_notify(channel, "")))
                 async with asyncio.timeout(self._timeout_s):
                     await arrived.wait()
             except TimeoutError:
@@ -124,11 +120,55 @@ class Database:
                     " direct postgresql:// URL of the same database, not a pooler's"
                 )
                 raise ConfigurationError([problem]) from None
+
+    @asynccontextmanager
+    async def listening(
+        self, channel: str, heard: Callable[[], object]
+    ) -> AsyncIterator["Listener"]:
+        """Call ``heard`` at each NOTIFY, on a direct connection of its own.
+
+        Raises ``DatabaseUnavailable``, also for what is asked of the listener.
+        """
+
+        def notified(*_: object) -> None:
+            heard()
+
+        with _unavailable_when_unreachable():
+            connection = await asyncpg.connect(
+                self._listen_url,
+                timeout=self._timeout_s,
+                command_timeout=self._timeout_s,
+                statement_cache_size=0,
+            )
+            try:
+                await connection.add_listener(channel, notified)
+                yield Listener(connection)
             finally:
-                listener.terminate()
+                connection.terminate()
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+class Listener:
+    """A connection that listens, and may be gone without a word."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self._lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: self._lost.set())
+
+    async def check_after(self, seconds: float) -> None:
+        """Ask whether it is there, then, and raise if it is not; at once if it is lost.
+
+        ``Database.listening`` turns what is raised into ``DatabaseUnavailable``.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._lost.wait()
+        if self._lost.is_set():
+            raise DatabaseUnavailable("the listening connection was lost")
+        await self._connection.execute("SELECT 1")
 
 
 def upgrade(settings: DatabaseSettings) -> None:

@@ -2,24 +2,18 @@
 
 The kill switch has two halves. Ours is one transaction: the account is locked and its
 tokens are marked for revocation, so that this service refuses at once. Box's half is
-told afterwards, token by token; what Box has not accepted yet stays listed.
+told afterwards, token by token, here and in the background of every serve process.
 """
 
 import asyncio
-import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import Account, Candidate, Person
-from sso_box_api.box import Box
 from sso_box_api.db import Database
-from sso_box_api.errors import SsoBoxError
-from sso_box_api.vending import DamagedHandle, LedgerKeys, SealedVend
-
-_log = logging.getLogger(__name__)
-
-_REVOKE_AT_ONCE = 8
+from sso_box_api.revocation import Revoker
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +36,13 @@ class Lifecycle:
     def __init__(
         self,
         database: Database,
-        box: Box,
-        keys: LedgerKeys,
+        revoker: Revoker,
         *,
         realm: str,
         box_app: tuple[str, str],
     ) -> None:
         self._database = database
-        self._box = box
-        self._keys = keys
+        self._revoker = revoker
         self._realm = realm
         self._box_app = box_app
 
@@ -69,8 +61,7 @@ class Lifecycle:
         async with self._database.transaction() as session:
             await accounts.lock(session, account_id, reason)
             await accounts.drop_proofs(session, account_id)
-            await vending.close_account(session, account_id)
-            pending = await vending.still_to_revoke(session, account_id)
+            pending = await vending.close_account(session, account_id)
         return await self._finish(candidate, pending, wait_s)
 
     async def unlock(self, candidate: Candidate, *, wait_s: float = 5.0) -> LockReport:
@@ -80,47 +71,23 @@ class Lifecycle:
         """
         account_id = candidate.account.id
         async with self._database.transaction() as session:
-            pending = await vending.still_to_revoke(session, account_id)
+            pending = await vending.hurry(session, account_id)
             await accounts.unlock(session, account_id)
         return await self._finish(candidate, pending, wait_s)
 
     async def _finish(
-        self, candidate: Candidate, pending: list[SealedVend], wait_s: float
+        self, candidate: Candidate, pending: int, wait_s: float
     ) -> LockReport:
-        revoked = await self._revoke_all(pending, wait_s)
+        """Revoke together with the serve processes, which the commit has woken."""
+        account_id = candidate.account.id
+        if pending:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._revoker.finish(account_id)
         async with self._database.transaction() as session:
-            count, latest = await vending.count_pending(session, candidate.account.id)
+            left, latest = await vending.count_pending(session, account_id)
             account = await accounts.find(
                 session, candidate.namespace, candidate.subject
             )
-        return LockReport(account or candidate.account, revoked, count, latest)
-
-    async def _revoke_all(self, vends: list[SealedVend], wait_s: float) -> int:
-        places = asyncio.Semaphore(_REVOKE_AT_ONCE)
-
-        async def revoke(vend: SealedVend) -> bool:
-            async with places:
-                return await self._revoke(vend)
-
-        tasks = [asyncio.create_task(revoke(vend)) for vend in vends]
-        if not tasks:
-            return 0
-        done, late = await asyncio.wait(tasks, timeout=wait_s)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        return sum(task.result() for task in done)
-
-    async def _revoke(self, vend: SealedVend) -> bool:
-        try:
-            token = self._keys.open(vend.id, vend.account_id, vend.handle)
-            await self._box.revoke(token)
-            async with self._database.transaction() as session:
-                await vending.mark_revoked(session, vend.id)
-        except DamagedHandle as error:
-            _log.error("%s; it dies at Box when it expires", error)
-            return False
-        except SsoBoxError as error:
-            _log.warning("vend %s is still to be revoked: %s", vend.id, error.code)
-            return False
-        return True
+        revoked = max(0, pending - left)
+        return LockReport(account or candidate.account, revoked, left, latest)

@@ -9,6 +9,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
+from sso_box_api import vending
 from sso_box_api.api.state import BoxDep, DatabaseDep, VerifierDep
 from sso_box_api.errors import DatabaseUnavailable
 
@@ -28,6 +29,7 @@ class Ready(BaseModel):
     database: Literal["ok", "unavailable"]
     box: Literal["unused", "ok", "failing"]
     providers: dict[str, Literal["unfetched", "fresh", "stale", "unavailable"]]
+    pending_revocations: int | None
 
 
 @router.get("/livez", operation_id="getLiveness", summary="Is the process up?")
@@ -45,8 +47,11 @@ async def readyz(
     response: Response, database: DatabaseDep, box: BoxDep, verifier: VerifierDep
 ) -> Ready:
     database_state: Literal["ok", "unavailable"] = "ok"
+    pending: int | None = None
     try:
         await database.ping()
+        async with database.transaction() as session:
+            pending, _ = await vending.count_pending(session)
     except DatabaseUnavailable:
         database_state = "unavailable"
     providers = {id_: keys.state for id_, keys in verifier.key_states().items()}
@@ -58,5 +63,9 @@ async def readyz(
         status = "unavailable"
         response.status_code = 503
     return Ready(
-        status=status, database=database_state, box=box_state, providers=providers
+        status=status,
+        database=database_state,
+        box=box_state,
+        providers=providers,
+        pending_revocations=pending,
     )

@@ -68,8 +68,8 @@ def show(*, as_json: bool, **selector: Any) -> None:
 def lock(*, as_json: bool, reason: str, wait_s: float, **selector: Any) -> None:
     """Lock an account and kill every token handed out; exit 3 while any is pending.
 
-    A person who never signed in can be locked by ISSUER and SUBJECT. Run it again to
-    go on with what is pending.
+    A person who never signed in can be locked by ISSUER and SUBJECT. What is pending
+    is finished by the serve processes; run it again to try at once.
     """
 
     async def run(parts: Parts) -> tuple[LockReport, bool]:

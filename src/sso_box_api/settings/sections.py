@@ -120,6 +120,7 @@ class VendingSettings(Section):
     # never an answer that is wider than what was asked.
     scope_answer: Literal["strict", "log"] = "strict"
     renew_below_s: int = Field(default=600, ge=0)
+    sweep_interval_s: float = Field(default=5.0, gt=0)
 
 
 class ClaimSettings(Section):

@@ -1,6 +1,7 @@
 """The ledger: every minted token is listed here before anybody gets it.
 
-It is the cache that workers share and the list that the kill switch works through.
+It is the cache that workers share and the list that the kill switch works through;
+``sweep`` has the latter's half.
 Functions take the session of a transaction that the caller opened and never commit.
 """
 
@@ -14,13 +15,15 @@ from uuid import UUID, uuid4
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlmodel import col, or_, select, update
+from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.vending.profiles import Grant
 from sso_box_api.vending.tables import VendRow
+
+_MINTERS_OWN_TRY = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +53,6 @@ class LiveVend:
     id: UUID
     token: str = field(repr=False)
     expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class SealedVend:
-    """A token on the list, as it is stored."""
-
-    id: UUID
-    account_id: UUID
-    handle: str = field(repr=False)
 
 
 class DamagedHandle(Exception):
@@ -152,6 +146,7 @@ async def insert(
     """List a freshly minted token. ``expires_at`` in epoch seconds.
 
     As ``revoke_pending`` it may be listed already, by a commit whose answer was lost.
+    The caller is the first to revoke it then, and has half a minute for that.
     """
     vend_id = uuid4()
     expiry = datetime.fromtimestamp(expires_at, UTC)
@@ -170,63 +165,21 @@ async def insert(
         state=state,
         expires_at=expiry,
     )
-    statement = pg_insert(VendRow).values(row.model_dump(exclude={"minted_at"}))
+    values = row.model_dump(exclude={"minted_at"})
+    statement = pg_insert(VendRow).values(values)
     if state == "revoke_pending":
-        statement = statement.on_conflict_do_update(
-            index_elements=["token_sha256"], set_={"state": state}
+        pending = {
+            "state": state,
+            "lease_until": func.clock_timestamp() + _MINTERS_OWN_TRY,
+        }
+        statement = (
+            pg_insert(VendRow)
+            .values({**values, **pending})
+            .on_conflict_do_update(index_elements=["token_sha256"], set_=pending)
         )
     listed = await session.exec(statement.returning(col(VendRow.id)))
     vend_id = listed.scalar_one()
     return LiveVend(vend_id, token, expiry)
-
-
-async def close_account(session: AsyncSession, account_id: UUID) -> None:
-    """Mark every live token of an account for revocation.
-
-    The caller holds the account row locked, so that no new one slips in between.
-    """
-    closing = (
-        update(VendRow)
-        .where(col(VendRow.account_id) == account_id, col(VendRow.state) == "live")
-        .values(state="revoke_pending")
-    )
-    await session.exec(closing)
-
-
-async def still_to_revoke(session: AsyncSession, account_id: UUID) -> list[SealedVend]:
-    """Return an account's tokens that Box may honour and has not been told to kill.
-
-    No handle is opened here: a damaged one must not undo the lock of the others.
-    """
-    pending = select(VendRow).where(
-        VendRow.account_id == account_id,
-        VendRow.state == "revoke_pending",
-        col(VendRow.expires_at) > _long_dead(),
-    )
-    return [
-        SealedVend(row.id, row.account_id, row.handle)
-        for row in await session.exec(pending)
-    ]
-
-
-async def mark_revoked(session: AsyncSession, vend_id: UUID) -> None:
-    statement = (
-        update(VendRow).where(col(VendRow.id) == vend_id).values(state="revoked")
-    )
-    await session.exec(statement)
-
-
-async def count_pending(
-    session: AsyncSession, account_id: UUID
-) -> tuple[int, datetime | None]:
-    """Count what ``still_to_revoke`` returns, with the latest expiry."""
-    statement = select(func.count(col(VendRow.id)), func.max(VendRow.expires_at)).where(
-        VendRow.account_id == account_id,
-        VendRow.state == "revoke_pending",
-        col(VendRow.expires_at) > _long_dead(),
-    )
-    count, latest = (await session.exec(statement)).one()
-    return count, latest
 
 
 async def unknown_keys(session: AsyncSession, keys: LedgerKeys) -> bool:
@@ -241,8 +194,3 @@ async def unknown_keys(session: AsyncSession, keys: LedgerKeys) -> bool:
         .limit(1)
     )
     return (await session.exec(statement)).first() is not None
-
-
-def _long_dead() -> ColumnElement[datetime]:
-    # Box counts a token's life by its own clock, so ours may be a little ahead.
-    return func.clock_timestamp() - timedelta(minutes=10)

@@ -36,6 +36,9 @@ class VendRow(SQLModel, table=True):
         },
     )
     expires_at: datetime = Field(sa_type=_TIME)
+    # While pending: until when somebody works on it, and how often somebody did.
+    lease_until: datetime | None = Field(default=None, sa_type=_TIME)
+    tries: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
 
     __table_args__ = (
         CheckConstraint("state IN ('live', 'revoke_pending', 'revoked')", name="state"),
@@ -54,4 +57,10 @@ class VendRow(SQLModel, table=True):
             "account_id",
             postgresql_where=text("state <> 'revoked'"),
         ),
+        Index(
+            "ix_vend_pending",
+            "lease_until",
+            postgresql_where=text("state = 'revoke_pending'"),
+        ),
+        Index("ix_vend_expires_at", "expires_at"),
     )
