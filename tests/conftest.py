@@ -19,6 +19,7 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
+from sqlmodel import SQLModel
 from starlette.applications import Starlette
 from typing_extensions import override
 
@@ -89,8 +90,10 @@ def _database_url(postgres_url: str) -> str:
 @pytest.fixture
 async def database_url(_database_url: str) -> str:
     """A migrated, empty database; emptying it is much quicker than a new clone."""
+    tables = reversed(SQLModel.metadata.sorted_tables)
     connection = await asyncpg.connect(_database_url)
-    await connection.execute("TRUNCATE account CASCADE")
+    # A hundred times quicker than TRUNCATE, where there are a few rows.
+    await connection.execute(";".join(f"DELETE FROM {table.name}" for table in tables))  # noqa: S608 - our own names
     await connection.close()
     return _database_url
 

@@ -49,6 +49,10 @@ class Background:
 
     async def _work_for_ever(self) -> None:
         while True:
+            # At the start the listener wakes it, once it hears.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_s):
+                    await self._wake.wait()
             # Before the round: what becomes pending during it gets one of its own.
             self._wake.clear()
             try:
@@ -57,9 +61,6 @@ class Background:
                 _log.warning("background work waits for the database: %s", error.reason)
             except Exception:  # noqa: BLE001 - nobody would start it again
                 _log.exception("unexpected error in background work")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval_s):
-                    await self._wake.wait()
 
     async def _round(self) -> None:
         while await self._revoker.work():
