@@ -10,7 +10,10 @@ import base64
 import binascii
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NewType
 
 from sso_box_api.identity.rules import Rule
@@ -33,7 +36,7 @@ class ParsedToken:
     """Well-formed, and nothing more: no part of it is verified yet."""
 
     unverified_token: UnverifiedToken = field(repr=False)
-    unverified_header: dict[str, Any]
+    unverified_header: Mapping[str, Any]
     unverified_claims: dict[str, Any]
     signing_input: bytes = field(repr=False)
     signature: bytes = field(repr=False)
@@ -45,11 +48,17 @@ def parse(unverified_token: UnverifiedToken) -> ParsedToken:
     return ParsedToken(
         unverified_token=unverified_token,
         signature=_decode(signature),
-        unverified_header=_json_object(_decode(header)),
+        unverified_header=_parse_header(header),
         unverified_claims=_json_object(_decode(payload)),
         # Exactly the text that was parsed: there is no second spelling of it.
         signing_input=f"{header}.{payload}".encode(),
     )
+
+
+@lru_cache(maxsize=64)
+def _parse_header(segment: str) -> Mapping[str, Any]:
+    """Of one provider's tokens all headers are the same text, but for rotations."""
+    return MappingProxyType(_json_object(_decode(segment)))
 
 
 def _segments(unverified_token: UnverifiedToken) -> tuple[str, str, str]:
@@ -102,7 +111,10 @@ def _json_object(data: bytes) -> dict[str, Any]:
         raise (Rule.JSON_TOO_DEEP if deep else Rule.JSON_INVALID).refusal() from None
     if not isinstance(value, dict):
         raise Rule.JSON_NOT_OBJECT.refusal()
-    if _deeper_than(value, MAX_DEPTH):
+    # So few brackets cannot be nested deeper, and most tokens have only one.
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _deeper_than(
+        value, MAX_DEPTH
+    ):
         raise Rule.JSON_TOO_DEEP.refusal()
     return value
 
