@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from sso_box_api.errors import CredentialError, KeysUnavailable
+from sso_box_api.errors import CredentialError, KeysUnavailable, NonceProofFailed
 from sso_box_api.identity import IdentityVerifier, UnverifiedToken
+from sso_box_api.identity.nonce import nonce_for
 from sso_box_api.settings import ProviderSettings
 from tests.support.oidc import Clock, FakeIssuer, provider_values
 from tests.support.tokens import SigningKey, b64url, compact_json, good_claims
@@ -161,3 +162,49 @@ async def test_oidcc_client_test_signing_key_rotation_just_before_signing(
     for key in (NEW_KEY, THIRD_KEY):
         rp.op.publish(key)
         await rp.takes(key.token(good_claims(NOW)))
+
+
+async def test_oidcc_client_test_nonce_invalid() -> None:
+    """Where a nonce is expected: of a page that has to prove that it logged in."""
+    provider = ProviderSettings.model_validate(
+        provider_values(require_nonce_proof=True)
+    )
+    async with FakeIssuer(KEY).client() as http:
+        verifier = IdentityVerifier([provider], http, clock=Clock(NOW))
+        own = token(nonce=nonce_for("v" * 43))
+        identity = await verifier.verify(UnverifiedToken(own))
+        assert verifier.check_nonce(identity, "v" * 43) is not None
+        other = await verifier.verify(UnverifiedToken(token(nonce="another")))
+        with pytest.raises(NonceProofFailed, match="nonce_mismatch"):
+            verifier.check_nonce(other, "v" * 43)
+
+
+LOGOUT: dict[str, Any] = {
+    "events": {"http://schemas.openid.net/event/backchannel-logout": {}}
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "header", "reason"),
+    [
+        pytest.param(LOGOUT, {}, "events_present", id="rpinitlogout"),
+        pytest.param(LOGOUT, {"typ": "logout+jwt"}, "typ_not_accepted", id="typ"),
+        pytest.param(LOGOUT, {"alg": "none"}, "alg_not_allowed", id="alg-none"),
+        pytest.param(LOGOUT, {"alg": "ES256"}, "kid_unknown", id="wrong-alg"),
+        pytest.param(
+            {**LOGOUT, "iss": "https://x.example"}, {}, "iss_unknown", id="wrong-iss"
+        ),
+        pytest.param({**LOGOUT, "aud": "x"}, {}, "aud_mismatch", id="wrong-aud"),
+        pytest.param({"events": {"x": {}}}, {}, "events_present", id="wrong-event"),
+        pytest.param({**LOGOUT, "nonce": "n"}, {}, "events_present", id="with-nonce"),
+    ],
+)
+async def test_oidcc_client_test_rp_backchannel(
+    rp: RelyingParty, changes: dict[str, Any], header: dict[str, Any], reason: str
+) -> None:
+    """There is no route that takes a logout token, and none logs anybody in.
+
+    The suite's -no-event differs from an ID token in nothing that is forbidden there.
+    """
+    claims = good_claims(NOW, without=("nonce",)) | changes
+    await rp.refuses(KEY.token(claims, header), reason)
