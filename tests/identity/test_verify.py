@@ -670,6 +670,7 @@ ACCEPTED: list[tuple[str, Callable[[], str]]] = [
     ("the longest integer", lambda: raw_claim("x", "9" * 64)),
     ("the longest fraction", lambda: raw_claim("x", "0." + "1" * 62)),
     ("no typ", lambda: header(typ=None)),
+    ("many brackets and none deep", lambda: claims(groups=[["a"]] * 40)),
     ("typ in lower case", lambda: header(typ="jwt")),
     ("typ as a media type", lambda: header(typ="application/JWT")),
     ("jku and x5t in the header", lambda: header(jku="https://x.example", x5t="t")),
