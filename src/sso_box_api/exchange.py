@@ -353,6 +353,8 @@ def _person(identity: Identity) -> Person:
         subject=identity.subject,
         name=identity.name,
         email=identity.email,
+        email_trusted=identity.email_trusted,
+        claims=identity.claims,
     )
 
 

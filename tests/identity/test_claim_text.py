@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from sso_box_api.identity.claim_text import cut_by_grapheme, display_name, email_hint
+from sso_box_api.identity.claim_text import (
+    cut_by_grapheme,
+    display_name,
+    email_hint,
+    kept_claims,
+)
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 FLAG = "\U0001f1e9\U0001f1ea"
@@ -115,3 +120,26 @@ def test_an_address_is_trusted_only_as_the_very_text_that_was_verified(
     claims: dict[str, Any], expected: tuple[str | None, bool]
 ) -> None:
     assert email_hint(claims) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (" Re\u0301search\x00 ", "R\u00e9search"),
+        ("x" * 300, "x" * 255),
+        (True, True),
+        (7, 7),
+        (["staff", " sales "], ("staff", "sales")),
+        ([], ()),
+    ],
+)
+def test_a_claim_that_is_used_is_kept_clean(value: Any, kept: Any) -> None:
+    assert kept_claims({"a": value, "b": "x"}, {"a", "c"}) == {"a": kept}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "\x00", None, 1.5, {"a": "b"}, ["a", 1], ["a", ""], ["x" * 300], ["a"] * 1001],
+)
+def test_a_claim_that_cannot_be_used_counts_as_absent(value: Any) -> None:
+    assert kept_claims({"a": value}, {"a"}) == {}

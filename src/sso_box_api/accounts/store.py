@@ -6,7 +6,7 @@ Functions take the session of a transaction that the caller opened and never com
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -22,13 +22,20 @@ from sso_box_api.errors import AccountLocked, AccountRemoved, SignedOut
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An identity as the claim protocol needs it; the key is (namespace, subject)."""
+    """An identity as the claim protocol needs it; the key is (namespace, subject).
+
+    ``claims``: what else its provider said of it, as far as the settings use it.
+    """
 
     provider: str
     namespace: str
     subject: str
     name: str | None = None
     email: str | None = None
+    email_trusted: bool = False
+    claims: Mapping[str, str | int | bool | tuple[str, ...]] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True)

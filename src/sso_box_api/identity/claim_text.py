@@ -4,10 +4,14 @@ The last step on an accepted token. Nothing here decides who somebody is.
 """
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+# A text, a number, true or false, or several texts: what a claim may say of a person.
+ClaimValue = str | int | bool | tuple[str, ...]
+
 MAX_NAME_CHARS = 255
+MAX_LISTED = 1000
 MAX_EMAIL_CHARS = 254  # RFC 5321 section 4.5.3.1.3, without the angle brackets
 
 # Normalising costs the square of a run of combining marks in the worst case.
@@ -49,6 +53,31 @@ def email_hint(
     if "@" not in email or len(email) > MAX_EMAIL_CHARS:
         return None, False
     return email, _is_vouched_for(claims, email, proof) and email == raw
+
+
+def kept_claims(
+    claims: Mapping[str, Any], names: Collection[str]
+) -> dict[str, ClaimValue]:
+    """Those of ``names`` that are there, each in a form that can be used.
+
+    A claim of another form is left out as if it were absent: an administrator's rules
+    may tell "no value" from "an empty list", never from what cannot be read.
+    """
+    kept = {name: _kept(claims[name]) for name in names if name in claims}
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def _kept(value: object) -> ClaimValue | None:
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return cut_by_grapheme(_clean(value), MAX_NAME_CHARS) or None
+    if isinstance(value, list) and len(value) <= MAX_LISTED:
+        texts = tuple(_clean(entry) for entry in value)
+        # A text that had to be cut or dropped would be another group's name.
+        if all(0 < len(text) <= MAX_NAME_CHARS for text in texts):
+            return texts
+    return None
 
 
 def _is_vouched_for(claims: Mapping[str, Any], email: str, proof: str) -> bool:

@@ -6,11 +6,16 @@ that a provider's settings add in ``policy``. Sources: OpenID Connect Core 1.0 s
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from sso_box_api.identity.claim_text import display_name, email_hint
+from sso_box_api.identity.claim_text import (
+    ClaimValue,
+    display_name,
+    email_hint,
+    kept_claims,
+)
 from sso_box_api.identity.compact import ParsedToken
 from sso_box_api.identity.issuers import TrustedIssuer
 from sso_box_api.identity.policy import (
@@ -37,7 +42,10 @@ _ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash", *_KIND_CLAIMS})
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the verified token is about. Times are seconds since the epoch."""
+    """Who the verified token is about. Times are seconds since the epoch.
+
+    ``claims``: of those that the settings make use of, the ones in the token, cleaned.
+    """
 
     provider: str
     namespace: str
@@ -53,6 +61,7 @@ class Identity:
     email: str | None
     email_trusted: bool
     token_sha256: str
+    claims: Mapping[str, ClaimValue] = field(default_factory=dict)
 
     @property
     def signed_in_at(self) -> int:
@@ -80,7 +89,13 @@ def check_alg(provider: ProviderSettings, header: SigningHeader) -> None:
         raise Rule.ALG_NOT_ALLOWED.refusal()
 
 
-def identify(issuer: TrustedIssuer, token: ParsedToken, now: float) -> Identity:
+def identify(
+    issuer: TrustedIssuer,
+    token: ParsedToken,
+    now: float,
+    *,
+    keep_claims: Collection[str] = (),
+) -> Identity:
     """Judge the claims of a token whose signature holds. Raises ``CredentialError``."""
     provider, claims = issuer.provider, token.unverified_claims
     for check in CLAIM_CHECKS.values():
@@ -105,6 +120,7 @@ def identify(issuer: TrustedIssuer, token: ParsedToken, now: float) -> Identity:
         email=email,
         email_trusted=email_verified and provider.trust_email,
         token_sha256=hashlib.sha256(token.unverified_token.encode()).hexdigest(),
+        claims=kept_claims(claims, keep_claims),
     )
 
 

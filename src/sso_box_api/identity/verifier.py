@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import httpx
 
@@ -26,7 +26,8 @@ class IdentityVerifier:
     """Verifies ID tokens of the configured providers, and of nobody else.
 
     ``http`` must neither follow redirects nor read proxies from the environment;
-    the production one stands on a ``ProviderTransport``. Raises
+    the production one stands on a ``ProviderTransport``. ``keep_claims`` names the
+    claims that ``Identity.claims`` holds where a token has them. Raises
     ``ConfigurationError`` where a key set in the settings cannot be used.
     """
 
@@ -37,11 +38,13 @@ class IdentityVerifier:
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        keep_claims: Collection[str] = (),
     ) -> None:
         self._issuers = IssuerRegistry(providers)
         self._providers = {provider.id: provider for provider in providers}
         self._http = http
         self._clock = clock
+        self._keep_claims = frozenset(keep_claims)
         self._remembered = RememberedTokens()
         self._known_people = KnownPeople()
         inline = _inline_sets(providers)
@@ -102,7 +105,7 @@ class IdentityVerifier:
                     raise KeyFetchesLimited(FETCH_OVERLAPPED, retry_after=1)
                 raise no_key_fits(header).refusal()
         now = self._clock()
-        identity = identify(issuer, token, now)
+        identity = identify(issuer, token, now, keep_claims=self._keep_claims)
         self._remembered.add(provider, identity, keyset, now)
         self._known_people.add(token)
         return identity
