@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
@@ -25,9 +27,53 @@ def alembic(postgres_url: str) -> Iterator[Config]:
     asyncio.run(drop_database(postgres_url, "migrations"))
 
 
+def _sql(alembic: Config, statement: str) -> list[Any]:
+    url = alembic.attributes["settings"].database_url.get_secret_value()
+
+    async def run() -> list[Any]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [row[0] for row in await connection.fetch(statement)]
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
 def test_migrations_lead_to_the_models_and_back(alembic: Config) -> None:
     command.upgrade(alembic, "head")
     command.check(alembic)
     command.downgrade(alembic, "base")
     command.upgrade(alembic, "head")
     command.check(alembic)
+
+
+_IS_VALID = (
+    "SELECT indisvalid FROM pg_index"
+    " WHERE indexrelid = 'ix_account_recheck_at'::regclass"
+)
+
+
+def test_migrations_can_be_repeated_from_wherever_one_was_interrupted(
+    alembic: Config,
+) -> None:
+    """What was done of a migration stays where it ended its own transaction."""
+    command.upgrade(alembic, "0004")
+    _sql(alembic, "UPDATE alembic_version SET version_num = '0003'")
+    _sql(
+        alembic,
+        "UPDATE pg_index SET indisvalid = false"
+        " WHERE indexrelid = 'ix_account_recheck_at'::regclass",
+    )
+    command.upgrade(alembic, "head")
+    assert _sql(alembic, _IS_VALID) == [True]
+    command.check(alembic)
+
+
+def test_every_migration_gives_way_to_logins() -> None:
+    """Each bounds its wait for locks, and builds indexes of tables that grow beside them."""
+    for file in sorted((ROOT / "alembic" / "versions").glob("*.py")):
+        upgrade, downgrade = file.read_text().split("def downgrade()")
+        assert "SET LOCAL lock_timeout" in upgrade, file
+        assert "SET LOCAL statement_timeout" in upgrade, file
+        assert "SET LOCAL lock_timeout" in downgrade, file

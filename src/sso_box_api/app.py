@@ -28,6 +28,7 @@ from sso_box_api.errors import ConfigurationError
 from sso_box_api.exchange import Exchange
 from sso_box_api.explain import Explainer
 from sso_box_api.identity import IdentityVerifier, ProviderTransport
+from sso_box_api.leftovers import LeftOvers
 from sso_box_api.lifecycle import Lifecycle
 from sso_box_api.revocation import Revoker
 from sso_box_api.settings import Settings, load_settings
@@ -86,7 +87,8 @@ class Parts:
     def background(self) -> Background:
         interval_s = self.settings.vending.sweep_interval_s
         revoker = self.revoker(put_off_s=interval_s, background=True)
-        return Background(self.database, revoker, interval_s=interval_s)
+        jobs = (revoker.work, LeftOvers(self.database, self.box).work)
+        return Background(self.database, jobs, interval_s=interval_s)
 
     def revoker(self, *, put_off_s: float, background: bool) -> Revoker:
         return Revoker(

@@ -1,17 +1,20 @@
-"""What every serve process does beside its requests: the kill switch's unfinished work.
+"""What every serve process does beside its requests: the work that takes time.
 
-It is done every few seconds, and at once when a lock says so. Everything to do is a row
-in the ledger, so that any process can go on where another one stopped.
+It is done every few seconds, and at once when a lock says so. Everything to do is a
+row, so that any process can go on where another one stopped. Each job does a little of
+its work when it is called, and says whether it is worth calling again at once.
 """
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from sso_box_api import vending
 from sso_box_api.db import Database
 from sso_box_api.errors import DatabaseUnavailable
-from sso_box_api.revocation import Revoker
+
+Job = Callable[[], Awaitable[bool]]
 
 _log = logging.getLogger(__name__)
 
@@ -25,10 +28,10 @@ class Background:
     """Two tasks of this process: one works, the other listens and wakes it."""
 
     def __init__(
-        self, database: Database, revoker: Revoker, *, interval_s: float
+        self, database: Database, jobs: Sequence[Job], *, interval_s: float
     ) -> None:
         self._database = database
-        self._revoker = revoker
+        self._jobs = jobs
         self._interval_s = interval_s
         self._wake = asyncio.Event()
         self._reconnect_s = _RECONNECT_S
@@ -63,8 +66,9 @@ class Background:
                 _log.exception("unexpected error in background work")
 
     async def _round(self) -> None:
-        while await self._revoker.work():
-            pass
+        for work in self._jobs:
+            while await work():
+                pass
         now = asyncio.get_running_loop().time()
         if now >= self._tidy_at:
             await self._tidy()

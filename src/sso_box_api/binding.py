@@ -14,6 +14,7 @@ No transaction is open across a call. See docs/claim-protocol.md for the states.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -27,7 +28,7 @@ from sso_box_api.box import (
     RefusedByBox,
     within,
 )
-from sso_box_api.db import Database
+from sso_box_api.db import AsyncSession, Database
 from sso_box_api.errors import (
     BoxRefused,
     BoxUnavailable,
@@ -35,9 +36,13 @@ from sso_box_api.errors import (
     ProvisioningInProgress,
     SsoBoxError,
 )
+from sso_box_api.leftovers import delete_spare
 from sso_box_api.settings import ClaimSettings
 
 _log = logging.getLogger(__name__)
+
+_SPARE = "made by a process that lost its claim"
+_DUPLICATE = "duplicate found by look-up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,23 +167,12 @@ class Binder:
         first, *others = found
         if not first.is_platform_access_only:
             raise BoxUserConflict("adoption: not an app user")
-        account = await self._record(lease.account, first)
-        async with self._database.transaction() as session:
-            for other in others:
-                if other.id != account.box_user_id:
-                    _log.warning(
-                        "Box user %s is a duplicate, bound to nobody", other.id
-                    )
-                    await accounts.report_orphan(
-                        session, account.id, other.id, "duplicate found by look-up"
-                    )
-        return account
+        return await self._record(lease.account, first, others=others)
 
     async def _settle(self, lease: _Lease, sent_ago_s: float) -> Account | None:
         """Look until an earlier POST must have shown its user, then give up on it."""
-        settled_after = self._times.post_timeout_s + self._times.lookup_settle_s
         loop = asyncio.get_running_loop()
-        settled_at = loop.time() + settled_after - sent_ago_s
+        settled_at = loop.time() + self._times.settled_after_s - sent_ago_s
         while loop.time() < settled_at:
             remaining = settled_at - loop.time()
             await asyncio.sleep(min(self._times.lookup_interval_s, remaining))
@@ -200,7 +194,7 @@ class Binder:
             return None
         lease_left = marked_at + self._times.lease_s - loop.time()
         if lease_left <= self._times.post_timeout_s:
-            await self._release(lease, nothing_sent=True)
+            await self._release(lease, post="not made")
             return None
         try:
             user = await self._box.create_app_user(
@@ -211,38 +205,64 @@ class Binder:
         except (OutcomeUnknown, ConflictAtBox):
             account = await self._settle(lease, 0.0)
             if account is None:
-                await self._release(lease, nothing_sent=True)
+                await self._release(lease, post="settled")
             return account
         except (BoxRefused, BoxUnavailable) as error:
-            await self._release(lease, error, nothing_sent=True)
+            await self._release(lease, error, post="not made")
             raise
         return await self._record(lease.account, user, ours=True)
 
     async def _record(
-        self, account: Account, user: BoxUser, *, ours: bool = False
+        self,
+        account: Account,
+        user: BoxUser,
+        *,
+        ours: bool = False,
+        others: Sequence[BoxUser] = (),
     ) -> Account:
-        """Bind ``user``, or yield to who bound first. ``ours``: we just made it."""
-        inactive = user.status == "inactive"
+        """Bind ``user``, or yield to who bound first. ``ours``: we just made it.
+
+        Whoever is left over is listed in the same transaction.
+        """
         async with self._database.transaction() as session:
-            bound = await accounts.record(session, account, user.id, inactive=inactive)
-        if bound is None:
-            raise BoxUserConflict("bound to another account")
-        if ours and bound.box_user_id != user.id:
-            await self._discard(account, user)
+            bound = await accounts.record(
+                session,
+                account,
+                user.id,
+                ours=ours,
+                settle_s=self._times.settled_after_s,
+                inactive=user.status == "inactive",
+            )
+            if bound is None:
+                raise BoxUserConflict("bound to another account")
+            spare = ours and bound.box_user_id != user.id
+            if spare:
+                await self._list(session, account, user, _SPARE, spare=True)
+            for other in others:
+                if other.id != bound.box_user_id:
+                    await self._list(session, account, other, _DUPLICATE)
+        if spare:
+            await self._delete_spare(user.id)
         return bound
 
-    async def _discard(self, account: Account, user: BoxUser) -> None:
-        """Delete the one user this process made in vain; keep it on the list if not."""
-        async with self._database.transaction() as session:
-            reason = "made by a process that lost its claim"
-            await accounts.report_orphan(session, account.id, user.id, reason)
+    async def _list(
+        self,
+        session: AsyncSession,
+        account: Account,
+        user: BoxUser,
+        reason: str,
+        *,
+        spare: bool = False,
+    ) -> None:
+        await accounts.report_orphan(session, account.id, user.id, reason, spare=spare)
+        _log.warning("Box user %s is bound to nobody: %s", user.id, reason)
+
+    async def _delete_spare(self, box_user_id: str) -> None:
+        """Try at once; what does not come off is done in the background."""
         try:
-            await self._box.delete_user(user.id)
-        except SsoBoxError as error:
-            _log.warning("orphan %s stays at Box: %s", user.id, error.reason)
-            return
-        async with self._database.transaction() as session:
-            await accounts.resolve_orphan(session, user.id)
+            await delete_spare(self._database, self._box, box_user_id)
+        except BoxUnavailable as error:
+            _log.warning("orphan %s stays at Box: %s", box_user_id, error.reason)
 
     async def _renew(self, lease: _Lease) -> bool:
         async with self._database.transaction() as session:
@@ -255,7 +275,7 @@ class Binder:
         lease: _Lease,
         error: SsoBoxError | None = None,
         *,
-        nothing_sent: bool = False,
+        post: accounts.Post = "unknown",
     ) -> None:
         """Give the claim up; does nothing once it is given up or taken over."""
         refusal = None
@@ -266,7 +286,7 @@ class Binder:
                 session,
                 lease.account.id,
                 lease.fence,
-                nothing_sent=nothing_sent,
+                post=post,
                 refusal=refusal,
                 refusal_memory_s=self._times.refusal_memory_s,
             )

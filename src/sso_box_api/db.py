@@ -195,10 +195,11 @@ def _alembic_config() -> Config:
     return config
 
 
-def create_engine(settings: DatabaseSettings) -> AsyncEngine:
+def create_engine(settings: DatabaseSettings, *, patient: bool = False) -> AsyncEngine:
+    """``patient``: without a limit on a statement's time, for who sets its own."""
     connect_args: dict[str, object] = {
         "timeout": settings.database_timeout_s,
-        "command_timeout": settings.database_timeout_s,
+        "command_timeout": None if patient else settings.database_timeout_s,
         "server_settings": {"application_name": "sso-box-api"},
     }
     if settings.database_transaction_pooler:
@@ -219,6 +220,17 @@ def create_engine(settings: DatabaseSettings) -> AsyncEngine:
         hide_parameters=True,
         connect_args=connect_args,
     )
+
+
+def direct(settings: DatabaseSettings) -> DatabaseSettings:
+    """The same past a pooler, for what needs one connection for all it does."""
+    if settings.database_listen_url is None:
+        return settings
+    past = {
+        "database_url": settings.database_listen_url,
+        "database_transaction_pooler": False,
+    }
+    return settings.model_copy(update=past)
 
 
 def _sqlalchemy_url(settings: DatabaseSettings) -> URL:

@@ -7,10 +7,13 @@ tried, what came of it, and which setting or switch to turn.
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 
+from sso_box_api import accounts
 from sso_box_api.box import Check
 from sso_box_api.db import Database
 from sso_box_api.errors import ConfigurationError, SsoBoxError
 from sso_box_api.identity import IdentityVerifier
+
+_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ async def examine(
 ) -> AsyncIterator[Finding]:
     """Run every check, each to its end whatever the others found."""
     yield await _whatever_happens("database", _database(database, consistent_rows))
+    yield await _whatever_happens("left-over Box users", _left_over(database))
     for provider_id in provider_ids:
         async for finding in _provider(verifier, provider_id):
             yield finding
@@ -67,6 +71,26 @@ async def _database(database: Database, consistent_rows: Awaitable[None]) -> Fin
         )
         return Finding("database", problem)
     return Finding("database", note=f"at migration {await database.schema_revision()}")
+
+
+async def _left_over(database: Database) -> Finding:
+    check = "left-over Box users"
+    try:
+        async with database.transaction() as session:
+            orphans = await accounts.list_orphans(session, most=_NAMED)
+            number = await accounts.count_orphans(session)
+    except SsoBoxError:
+        return Finding(check, "unknown without the database")
+    if not orphans:
+        return Finding(check, note="none")
+    named = ", ".join(f"{o.box_user_id} ({o.reason})" for o in orphans)
+    more = f" and {number - len(orphans)} more" if number > len(orphans) else ""
+    return Finding(
+        check,
+        f"bound to nobody: {named}{more}; what this service made in vain it deletes"
+        " itself where it holds no content; look at the others in the Admin Console"
+        " under Users & Groups and delete them there",
+    )
 
 
 async def _provider(

@@ -7,16 +7,16 @@ Every claim carries a fencing token: who was overtaken can no longer write.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import func
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import case, func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.accounts.store import Account, Person, ensure_row, to_account
-from sso_box_api.accounts.tables import AccountRow, BoxOrphanRow, IdentityRow
+from sso_box_api.accounts.tables import AccountRow, IdentityRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,10 @@ class Won:
 
 
 Claim = Bound | Held | RefusedEarlier | Won
+
+# Nobody knows what came of it; it made nothing that showed in its time; it certainly
+# made no user.
+Post = Literal["unknown", "settled", "not made"]
 
 
 async def take_claim(
@@ -116,6 +120,7 @@ async def mark_create_sent(
         account_id,
         fence,
         create_sent_at=func.clock_timestamp(),
+        creates_sent=AccountRow.creates_sent + 1,
         claim_until=func.clock_timestamp() + timedelta(seconds=lease_s),
     )
 
@@ -125,17 +130,16 @@ async def release(
     account_id: UUID,
     fence: int,
     *,
-    nothing_sent: bool,
+    post: Post = "unknown",
     refusal: str | None = None,
     refusal_memory_s: float = 0.0,
 ) -> None:
-    """Give the claim up.
-
-    ``nothing_sent``: Box certainly made no user, so that no settling is due.
-    """
+    """Give the claim up; ``post`` says what is known of the POST that was marked."""
     values: dict[str, object] = {"claim_until": None}
-    if nothing_sent:
+    if post != "unknown":
         values["create_sent_at"] = None
+    if post == "not made":
+        values["creates_sent"] = AccountRow.creates_sent - 1
     if refusal is not None:
         memory = timedelta(seconds=refusal_memory_s)
         values |= {"refusal": refusal, "refused_until": func.clock_timestamp() + memory}
@@ -143,7 +147,13 @@ async def release(
 
 
 async def record(
-    session: AsyncSession, account: Account, box_user_id: str, *, inactive: bool = False
+    session: AsyncSession,
+    account: Account,
+    box_user_id: str,
+    *,
+    ours: bool,
+    settle_s: float,
+    inactive: bool = False,
 ) -> Account | None:
     """Bind the Box user if nobody did before; return the account as it now stands.
 
@@ -151,12 +161,18 @@ async def record(
     whoever claims now. The caller compares ``box_user_id`` with its own. None means
     that this Box user is bound to another account. An ``inactive`` user is bound to a
     locked account, so that a login cannot undo what an administrator did at Box.
+
+    ``ours``: the answer to our own POST named it. Where any other POST was sent, Box
+    is to be looked at again after ``settle_s``, for what came of that one.
     """
+    others_sent = col(AccountRow.creates_sent) > (1 if ours else 0)
+    recheck_at = func.clock_timestamp() + timedelta(seconds=settle_s)
     values: dict[str, object] = {
         "box_user_id": box_user_id,
         "bound_at": func.clock_timestamp(),
         "claim_until": None,
         "refused_until": None,
+        "recheck_at": case((others_sent, recheck_at), else_=None),
     }
     if inactive:
         values["locked_at"] = func.coalesce(
@@ -178,27 +194,6 @@ async def record(
     reread = select(AccountRow).where(AccountRow.id == account.id)
     row = (await session.exec(reread.execution_options(populate_existing=True))).one()
     return to_account(account.identity_id, row)
-
-
-async def report_orphan(
-    session: AsyncSession, account_id: UUID, box_user_id: str, reason: str
-) -> None:
-    """Keep a Box user that is bound to nobody on the list until it is dealt with."""
-    statement = (
-        insert(BoxOrphanRow)
-        .values(box_user_id=box_user_id, account_id=account_id, reason=reason)
-        .on_conflict_do_nothing(index_elements=["box_user_id"])
-    )
-    await session.exec(statement)
-
-
-async def resolve_orphan(session: AsyncSession, box_user_id: str) -> None:
-    statement = (
-        update(BoxOrphanRow)
-        .where(col(BoxOrphanRow.box_user_id) == box_user_id)
-        .values(resolved_at=func.clock_timestamp())
-    )
-    await session.exec(statement)
 
 
 async def _find_for_update(

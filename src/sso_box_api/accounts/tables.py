@@ -12,7 +12,9 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Index,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -49,6 +51,10 @@ class AccountRow(SQLModel, table=True):
     )
     claim_until: datetime | None = Field(default=None, sa_type=_TIME)
     create_sent_at: datetime | None = Field(default=None, sa_type=_TIME)
+    # POSTs that may have made a user; where there is more than the bound one to come
+    # of them, Box is looked at once more.
+    creates_sent: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    recheck_at: datetime | None = Field(default=None, sa_type=_TIME)
     refused_until: datetime | None = Field(default=None, sa_type=_TIME)
     refusal: str | None = Field(default=None)
     # The gate.
@@ -60,7 +66,14 @@ class AccountRow(SQLModel, table=True):
         default=None, sa_type=_TIME, sa_column_kwargs=_NOW
     )
 
-    __table_args__ = (CheckConstraint("kind IN ('app', 'managed')", name="kind"),)
+    __table_args__ = (
+        CheckConstraint("kind IN ('app', 'managed')", name="kind"),
+        Index(
+            "ix_account_recheck_at",
+            "recheck_at",
+            postgresql_where=text("recheck_at IS NOT NULL"),
+        ),
+    )
 
 
 class IdentityRow(SQLModel, table=True):
@@ -96,13 +109,19 @@ class NonceProofRow(SQLModel, table=True):
 
 
 class BoxOrphanRow(SQLModel, table=True):
-    """A Box user made for an identity and bound to nobody, until it is dealt with."""
+    """A Box user made for an identity and bound to nobody, until it is dealt with.
+
+    ``spare``: this service made it and gave it to nobody, so that it may delete it.
+    """
 
     __tablename__ = "box_orphan"
 
     box_user_id: str = Field(primary_key=True)
     account_id: UUID = Field(foreign_key="account.id", index=True)
     reason: str
+    spare: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    lease_until: datetime | None = Field(default=None, sa_type=_TIME)
+    tries: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     found_at: datetime | None = Field(
         default=None, sa_type=_TIME, sa_column_kwargs=_NOW
     )

@@ -9,7 +9,7 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from sso_box_api import vending
+from sso_box_api import accounts, vending
 from sso_box_api.api.state import BoxDep, DatabaseDep, VerifierDep
 from sso_box_api.errors import DatabaseUnavailable
 
@@ -30,6 +30,7 @@ class Ready(BaseModel):
     box: Literal["unused", "ok", "failing"]
     providers: dict[str, Literal["unfetched", "fresh", "stale", "unavailable"]]
     pending_revocations: int | None
+    left_over_box_users: int | None
 
 
 @router.get("/livez", operation_id="getLiveness", summary="Is the process up?")
@@ -47,11 +48,12 @@ async def readyz(
     response: Response, database: DatabaseDep, box: BoxDep, verifier: VerifierDep
 ) -> Ready:
     database_state: Literal["ok", "unavailable"] = "ok"
-    pending: int | None = None
+    pending = left_over = None
     try:
         await database.ping()
         async with database.transaction() as session:
             pending, _ = await vending.count_pending(session)
+            left_over = await accounts.count_orphans(session)
     except DatabaseUnavailable:
         database_state = "unavailable"
     providers = {id_: keys.state for id_, keys in verifier.key_states().items()}
@@ -68,4 +70,5 @@ async def readyz(
         box=box_state,
         providers=providers,
         pending_revocations=pending,
+        left_over_box_users=left_over,
     )

@@ -134,6 +134,11 @@ class ClaimSettings(Section):
     caller_wait_s: float = Field(default=8.0, gt=0)
     refusal_memory_s: float = Field(default=30.0, ge=0)
 
+    @property
+    def settled_after_s(self) -> float:
+        """After this long, what a POST made is findable at Box, or nothing was made."""
+        return self.post_timeout_s + self.lookup_settle_s
+
     @model_validator(mode="after")
     def _times_fit(self) -> Self:
         if self.lease_s <= self.post_timeout_s:

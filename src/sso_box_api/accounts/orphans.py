@@ -1,0 +1,181 @@
+"""Box users that are bound to nobody: found, listed, dealt with.
+
+They come of crashes and races in first logins, and all of them are rows: those that are
+known in ``box_orphan``, those that may yet show at Box as ``account.recheck_at``. Taking
+one commits a lease, so that a process which dies at it is replaced.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import Float, cast, func, literal
+from sqlalchemy.dialects.postgresql import INTERVAL, insert
+from sqlmodel import col, or_, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from sso_box_api.accounts.tables import AccountRow, BoxOrphanRow
+
+_PUT_OFF_AT_MOST_S = 3600.0
+_RECHECKED_FOR = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """A bound account of which Box may show a second user by now."""
+
+    account_id: UUID
+    external_app_user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An unresolved row of the list."""
+
+    box_user_id: str
+    account_id: UUID
+    reason: str
+    spare: bool
+
+
+async def report_orphan(
+    session: AsyncSession,
+    account_id: UUID,
+    box_user_id: str,
+    reason: str,
+    *,
+    spare: bool = False,
+) -> None:
+    """Keep a Box user that is bound to nobody on the list until it is dealt with.
+
+    ``spare``: this process made it and gave it to nobody.
+    """
+    row = insert(BoxOrphanRow).values(
+        box_user_id=box_user_id, account_id=account_id, reason=reason, spare=spare
+    )
+    known_to_be_spare = {"spare": or_(BoxOrphanRow.spare, row.excluded.spare)}
+    await session.exec(
+        row.on_conflict_do_update(
+            index_elements=["box_user_id"], set_=known_to_be_spare
+        )
+    )
+
+
+async def resolve_orphan(session: AsyncSession, box_user_id: str) -> None:
+    """Note that Box has deleted it."""
+    statement = (
+        update(BoxOrphanRow)
+        .where(col(BoxOrphanRow.box_user_id) == box_user_id)
+        .values(resolved_at=func.clock_timestamp())
+    )
+    await session.exec(statement)
+
+
+async def list_orphans(session: AsyncSession, *, most: int) -> list[Orphan]:
+    """The unresolved ones, the oldest first."""
+    statement = (
+        select(BoxOrphanRow)
+        .where(col(BoxOrphanRow.resolved_at).is_(None))
+        .order_by(col(BoxOrphanRow.found_at))
+        .limit(most)
+    )
+    return [
+        Orphan(row.box_user_id, row.account_id, row.reason, row.spare)
+        for row in await session.exec(statement)
+    ]
+
+
+async def count_orphans(session: AsyncSession) -> int:
+    statement = (
+        select(func.count())
+        .select_from(BoxOrphanRow)
+        .where(col(BoxOrphanRow.resolved_at).is_(None))
+    )
+    return (await session.exec(statement)).one()
+
+
+async def take_spares(
+    session: AsyncSession, *, limit: int, lease_s: float
+) -> list[str]:
+    """Take some that this service may delete; each try is put off twice as long."""
+    due = (
+        select(BoxOrphanRow.box_user_id)
+        .where(
+            col(BoxOrphanRow.spare),
+            col(BoxOrphanRow.resolved_at).is_(None),
+            or_(
+                col(BoxOrphanRow.lease_until).is_(None),
+                col(BoxOrphanRow.lease_until) <= func.clock_timestamp(),
+            ),
+        )
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    wait_s = func.least(
+        literal(lease_s) * func.power(2.0, cast(BoxOrphanRow.tries, Float)),
+        _PUT_OFF_AT_MOST_S,
+    )
+    statement = (
+        update(BoxOrphanRow)
+        .where(col(BoxOrphanRow.box_user_id).in_(due))
+        .values(
+            tries=BoxOrphanRow.tries + 1,
+            lease_until=func.clock_timestamp()
+            + wait_s * cast(timedelta(seconds=1), INTERVAL),
+        )
+        .returning(col(BoxOrphanRow.box_user_id))
+    )
+    return list((await session.exec(statement)).scalars())
+
+
+async def take_rechecks(
+    session: AsyncSession, *, limit: int, lease_s: float
+) -> list[Recheck]:
+    """Take some accounts of which Box is to be looked at; the lease is the new time."""
+    due = (
+        select(AccountRow.id)
+        .where(col(AccountRow.recheck_at) <= func.clock_timestamp())
+        .order_by(col(AccountRow.recheck_at))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    statement = (
+        update(AccountRow)
+        .where(col(AccountRow.id).in_(due))
+        .values(recheck_at=func.clock_timestamp() + timedelta(seconds=lease_s))
+        .returning(col(AccountRow.id), col(AccountRow.external_app_user_id))
+    )
+    return [Recheck(*row) for row in await session.exec(statement)]
+
+
+async def finish_recheck(
+    session: AsyncSession, recheck: Recheck, box_user_ids: list[str]
+) -> list[str]:
+    """List whom Box showed besides the bound user; return those who are new there.
+
+    A process that was stopped may send its POST whenever it wakes, so it is looked
+    again, each time after twice as long, for a day.
+    """
+    statement = (
+        select(AccountRow, func.clock_timestamp())
+        .where(AccountRow.id == recheck.account_id)
+        .with_for_update()
+    )
+    account, now = (await session.exec(statement)).one()
+    bound_for = now - (account.bound_at or now)
+    account.recheck_at = now + bound_for if bound_for < _RECHECKED_FOR else None
+    session.add(account)
+    if account.box_user_id is None:
+        return []  # unlinked since, so that none of them is left over by a login
+    bound = select(AccountRow.box_user_id).where(
+        col(AccountRow.box_user_id).in_(box_user_ids)
+    )
+    listed = select(BoxOrphanRow.box_user_id).where(
+        col(BoxOrphanRow.box_user_id).in_(box_user_ids)
+    )
+    known = {*(await session.exec(bound)), *(await session.exec(listed))}
+    new = [box_user_id for box_user_id in box_user_ids if box_user_id not in known]
+    for box_user_id in new:
+        reason = "found beside the bound user after an unanswered creation"
+        await report_orphan(session, account.id, box_user_id, reason)
+    return new
