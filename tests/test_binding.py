@@ -321,24 +321,6 @@ async def test_a_lock_in_the_middle_of_a_first_login_holds(
     assert await _rows(parts, "SELECT box_user_id FROM account") == [(user["id"],)]
 
 
-async def test_no_transaction_is_open_while_box_is_slow(
-    new_binder: Any, parts: Parts, box: Control
-) -> None:
-    await box.settings(latency_ms=700)
-    flight = asyncio.create_task((await new_binder()).bind(ADA, NOW))
-    worst = 0
-    while not flight.done():
-        [(open_now,)] = await _rows(
-            parts,
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND pid <> pg_backend_pid() AND xact_start < clock_timestamp()"
-            " - interval '400 ms'",
-        )
-        worst = max(worst, open_now)
-    await flight
-    assert worst == 0
-
-
 async def test_an_unreachable_box_leaves_the_claim_free(
     new_binder: Any, parts: Parts, box: Control
 ) -> None:

@@ -57,8 +57,10 @@ class Postgres:
         self.child.stop()
 
 
-def start_postgres(data_dir: Path) -> Postgres:
-    """Start a server on a free loopback port with all its files under ``data_dir``.
+def start_postgres(data_dir: Path, *, port: int | None = None) -> Postgres:
+    """Start a server on a loopback port with all its files under ``data_dir``.
+
+    ``port``: by default a free one; of a server that was stopped, the URL stays the same.
 
     The directory is made where needed; one that was used before is used again.
     Raises ChildFailed with the last lines of the server's log.
@@ -72,12 +74,12 @@ def start_postgres(data_dir: Path) -> Postgres:
     password = _ensure_cluster(data_dir, binaries, user)
     for _ in range(_PORT_ATTEMPTS - 1):
         try:
-            return _launch(data_dir, binaries, user, password)
+            return _launch(data_dir, binaries, user, password, port or _free_port())
         except ChildFailed as error:
             # The port may have been taken between our look and the server's.
             if "could not bind" not in str(error):
                 raise
-    return _launch(data_dir, binaries, user, password)
+    return _launch(data_dir, binaries, user, password, port or _free_port())
 
 
 def _binaries() -> Path:
@@ -172,10 +174,13 @@ def _wait_for_success(initdb: Child) -> None:
 
 
 def _launch(
-    data_dir: Path, binaries: Path, user: tuple[int, int] | None, password: str
+    data_dir: Path,
+    binaries: Path,
+    user: tuple[int, int] | None,
+    password: str,
+    port: int,
 ) -> Postgres:
     cluster = data_dir / "cluster"
-    port = _free_port()
     settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
     child = Child(
         "PostgreSQL",
