@@ -284,6 +284,9 @@ async def test_throttled_creation_leaves_nothing_to_settle(
     rows = await _rows(parts, "SELECT claim_until, create_sent_at FROM account")
     assert rows == [(None, None)]
     assert (await binder.bind(ADA, NOW)).box_user_id is not None
+    # Of the one POST that may have made a user the answer came: nobody else can show.
+    rows = await _rows(parts, "SELECT creates_sent, recheck_at FROM account")
+    assert rows == [(1, None)]
 
 
 async def test_the_work_goes_on_when_the_caller_has_waited_long_enough(
