@@ -1,6 +1,10 @@
 """The migrations make the tables that the code describes, and take them away again."""
 
 import asyncio
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from sso_box_api.settings import DatabaseSettings
 from tests.support.postgres import clone_database, drop_database
 
 ROOT = Path(__file__).parents[1]
+FULL = os.environ.get("TEST_SIZE") == "full"
 
 
 @pytest.fixture
@@ -67,6 +72,41 @@ def test_migrations_can_be_repeated_from_wherever_one_was_interrupted(
     )
     command.upgrade(alembic, "head")
     assert _sql(alembic, _IS_VALID) == [True]
+    command.check(alembic)
+
+
+def test_a_migration_may_take_longer_than_a_request_waits(alembic: Config) -> None:
+    """Its own lock_timeout bounds it, not the time-out of the service's statements."""
+    settings = alembic.attributes["settings"]
+    short = settings.model_copy(update={"database_timeout_s": 1.0})
+    alembic.attributes["settings"] = short
+    command.upgrade(alembic, "0002")
+    locked, url = threading.Event(), settings.database_url.get_secret_value()
+
+    async def hold() -> None:
+        connection = await asyncpg.connect(url)
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE vend")
+            locked.set()
+            await asyncio.sleep(1.5)
+        await connection.close()
+
+    holder = threading.Thread(target=asyncio.run, args=[hold()])
+    holder.start()
+    assert locked.wait(timeout=30)
+    command.upgrade(alembic, "0003")
+    holder.join()
+
+
+@pytest.mark.skipif(not FULL, reason="full size only: it starts two processes")
+def test_two_migration_jobs_at_once_are_one_after_the_other(alembic: Config) -> None:
+    url = alembic.attributes["settings"].database_url.get_secret_value()
+    program = str(Path(sys.executable).parent / "sso-box-api")
+    jobs = [
+        subprocess.Popen([program, "db", "upgrade"], env={"SSO_BOX_DATABASE_URL": url})
+        for _ in range(2)
+    ]
+    assert [job.wait(timeout=60) for job in jobs] == [0, 0]
     command.check(alembic)
 
 

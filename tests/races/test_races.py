@@ -60,7 +60,7 @@ async def servers(
     processes = [victims.serve(values, port) for port in ports]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     limits = httpx.Limits(max_connections=200)
-    async with httpx.AsyncClient(limits=limits, timeout=60) as http:
+    async with httpx.AsyncClient(limits=limits, timeout=300) as http:
         await asyncio.gather(*(_is_up(http, url) for url in urls))
         yield Servers(http, urls, idp_app.state.idp)
     for process in processes:
