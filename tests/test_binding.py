@@ -64,6 +64,7 @@ async def new_binder(settings: Settings) -> AsyncIterator[Callable[[], Any]]:
                 settings.claim.model_copy(update=times),
                 realm=settings.realm,
                 box_app=parts.box_app,
+                providers=settings.providers,
             )
             stack.push_async_callback(binder.close)
             return binder

@@ -7,6 +7,7 @@ Every claim carries a fencing token: who was overtaken can no longer write.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import func
@@ -61,11 +62,12 @@ async def take_claim(
     session: AsyncSession,
     person: Person,
     *,
+    kind: Literal["app", "managed"],
     realm: str,
     box_app: tuple[str, str],
     lease_s: float,
 ) -> Claim:
-    """Take the claim, or say why not.
+    """Take the claim to a Box user of this ``kind``, or say why not.
 
     Raises ``AccountLocked`` or ``AccountRemoved``: nobody locked is made a Box user.
     """
@@ -84,6 +86,7 @@ async def take_claim(
         return RefusedEarlier(row.refusal or "", seconds)
     if row.claim_until is not None and row.claim_until > now:
         return Held((row.claim_until - now).total_seconds())
+    row.kind = kind
     row.claim_fence += 1
     row.claim_until = now + timedelta(seconds=lease_s)
     session.add(row)
@@ -143,7 +146,12 @@ async def release(
 
 
 async def record(
-    session: AsyncSession, account: Account, box_user_id: str, *, inactive: bool = False
+    session: AsyncSession,
+    account: Account,
+    box_user_id: str,
+    *,
+    kind: Literal["app", "managed"],
+    inactive: bool = False,
 ) -> Account | None:
     """Bind the Box user if nobody did before; return the account as it now stands.
 
@@ -154,6 +162,7 @@ async def record(
     """
     values: dict[str, object] = {
         "box_user_id": box_user_id,
+        "kind": kind,
         "bound_at": func.clock_timestamp(),
         "claim_until": None,
         "refused_until": None,
