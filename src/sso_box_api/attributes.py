@@ -72,7 +72,7 @@ def _language(value: object) -> str | None:
     if not isinstance(value, str):
         return None
     language = re.split("[-_]", value)[0].lower()
-    return language if re.search(LANGUAGE, language) else None
+    return language if re.fullmatch(LANGUAGE, language) else None
 
 
 def _timezone(value: object) -> str | None:
