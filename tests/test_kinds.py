@@ -175,7 +175,8 @@ async def test_a_user_of_that_login_is_not_bound_where_it_does_not(
     login = await service(**MANAGED)
     assert await login.refused() == "box_login_taken"
     assert "POST /2.0/users" not in await box.requests()
-    assert await login.sql("SELECT box_user_id FROM account") == [(None,)]
+    row = "SELECT kind, box_user_id FROM account"
+    assert await login.sql(row) == [("managed", None)]
 
 
 async def test_a_login_that_only_begins_alike_is_somebody_else(
@@ -250,10 +251,11 @@ async def test_a_user_made_between_our_look_and_our_post_is_as_any_other(
 # --- managed users: a POST whose outcome is not known -------------------------------------
 
 
+@pytest.mark.parametrize("clock_offset_s", [0, 600])
 async def test_our_own_user_of_a_lost_answer_is_bound_without_linking(
-    service: Any, box: Control, enterprise: Enterprise
+    service: Any, box: Control, enterprise: Enterprise, clock_offset_s: int
 ) -> None:
-    await box.settings(lookup_lag_s=0.1)
+    await box.settings(lookup_lag_s=0.1, clock_offset_s=clock_offset_s)
     await box.fault("POST", "/2.0/users", after_commit=True, status=503)
     login = await service(**MANAGED)
     made = await login.bound()
