@@ -4,8 +4,9 @@ Through HTTP, before the emulator. Several of these are attempts to come by the 
 of somebody else.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from starlette.applications import Starlette
 
 from sso_box_api.accounts import Person, external_id
 from sso_box_api.app import open_parts
+from sso_box_api.binding import Binder
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.api import BOX_URL, ISSUER, Api, Control
@@ -24,6 +26,8 @@ MANAGED = {"kind": "managed", "email_domains": ["Example.com"]}
 LINKING = {**MANAGED, "link_existing": True}
 MAIN = {"id": "main", "issuer": ISSUER, "client_ids": ["demo-spa"]}
 EMAIL = "ada@example.com"
+ADA = Person("main", ISSUER, "ada", "Ada Lovelace", EMAIL, email_trusted=True)
+NOW = 1_900_000_000
 
 
 @dataclass
@@ -53,10 +57,14 @@ class Login:
         return str(answer.json()["box_user_id"])
 
     async def sql(self, statement: str) -> list[Any]:
-        connection = await asyncpg.connect(self.database_url)
-        rows = await connection.fetch(statement)
-        await connection.close()
-        return [tuple(row) for row in rows]
+        return await _sql(self.database_url, statement)
+
+
+async def _sql(database_url: str, statement: str) -> list[Any]:
+    connection = await asyncpg.connect(database_url)
+    rows = await connection.fetch(statement)
+    await connection.close()
+    return [tuple(row) for row in rows]
 
 
 @pytest.fixture
@@ -248,6 +256,66 @@ async def test_a_user_made_between_our_look_and_our_post_is_as_any_other(
     assert (await login()).status_code == (200 if links else 403)
 
 
+# --- managed users: one for each person ---------------------------------------------------
+
+
+@asynccontextmanager
+async def _process(
+    values: dict[str, Any], emulator: Starlette, **times: float
+) -> AsyncIterator[Binder]:
+    """The first logins of another process, which shares nothing but the database."""
+    provider = MAIN | {"trust_email": True, "box_user": MANAGED}
+    values = values | {"providers": [provider], "claim": values["claim"] | times}
+    mounts = {BOX_URL: httpx.ASGITransport(emulator)}
+    async with open_parts(Settings.model_validate(values), mounts=mounts) as parts:
+        binder = parts.binder()
+        yield binder
+        await binder.close()
+
+
+async def test_many_logins_in_two_processes_make_one_managed_user(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    box: Control,
+    enterprise: Enterprise,
+) -> None:
+    await box.settings(lookup_lag_s=0.2, latency_ms=20)
+    async with (
+        _process(settings_values, emulator) as one,
+        _process(settings_values, emulator) as other,
+    ):
+        logins = [binder.bind(ADA, NOW) for binder in (one, other) for _ in range(5)]
+        bound = {account.box_user_id for account in await asyncio.gather(*logins)}
+    assert bound == set(enterprise.users)
+    assert len(bound) == 1
+
+
+async def test_who_was_overtaken_gets_the_user_that_is_in_its_way(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    box: Control,
+    enterprise: Enterprise,
+    database_url: str,
+) -> None:
+    """The login is taken by then: by the same person's user, made by who took over."""
+    await box.fault("POST", "/2.0/users", delay_ms=700)
+    long = {"post_timeout_s": 30.0, "lease_s": 31.0, "flight_deadline_s": 60.0}
+    short = {"post_timeout_s": 0.1, "lookup_settle_s": 0.1}
+    async with (
+        _process(settings_values, emulator, **long) as one,
+        _process(settings_values, emulator, **short) as other,
+    ):
+        slow = asyncio.create_task(one.bind(ADA, NOW))
+        sent = "UPDATE account SET claim_until = now() WHERE create_sent_at IS NOT NULL"
+        for _ in range(500):
+            if await _sql(database_url, f"{sent} RETURNING 1"):
+                break
+            await asyncio.sleep(0.01)
+        fast = await other.bind(ADA, NOW)
+        assert (await slow).box_user_id == fast.box_user_id
+    assert list(enterprise.users) == [fast.box_user_id]
+
+
 # --- managed users: a POST whose outcome is not known -------------------------------------
 
 
@@ -367,7 +435,7 @@ async def test_each_provider_decides_for_its_own_people_alone(
         person = Person(
             "guests", guests["issuer"], "ada", email=EMAIL, email_trusted=True
         )
-        account = await binder.bind(person, 1_900_000_000)
+        account = await binder.bind(person, NOW)
         await binder.close()
     assert account.kind == "app"
     user = enterprise.users[str(account.box_user_id)]

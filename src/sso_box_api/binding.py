@@ -163,6 +163,13 @@ class Binder:
                 if account is None:
                     account = await self._settle(lease, sent, won.sent_ago_s)
             return account or await self._create(lease)
+        except BoxLoginTaken:
+            # Whoever overtook us may have made the very user who is in the way.
+            if not await self._renew(lease):
+                return None
+            # A login is one user's alone, so no POST of ours has made another.
+            await self._release(lease, nothing_sent=True)
+            raise
         except SsoBoxError as error:
             await self._release(lease, error)
             raise
@@ -231,8 +238,7 @@ class Binder:
                 await self._release(lease, nothing_sent=True)
             return account
         except BoxLoginTaken:
-            # Box certainly made nobody, and who is there now may be linked at best.
-            await self._release(lease, nothing_sent=True)
+            # Perhaps by somebody who was made between our look and our POST.
             account = await self._look_up(lease, None)
             if account is None:
                 raise
