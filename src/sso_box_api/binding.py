@@ -238,7 +238,7 @@ class Binder:
                 await self._release(lease, nothing_sent=True)
             return account
         except BoxLoginTaken:
-            # Perhaps by somebody who was made between our look and our POST.
+            # Perhaps taken by a user who was made between our look and our POST.
             account = await self._look_up(lease, None)
             if account is None:
                 raise
