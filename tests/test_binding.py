@@ -13,6 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from sso_box_api import accounts
 from sso_box_api.accounts import Account, Person, external_id
 from sso_box_api.app import Parts, open_parts
 from sso_box_api.binding import Binder
@@ -64,6 +65,7 @@ async def new_binder(settings: Settings) -> AsyncIterator[Callable[[], Any]]:
                 settings.claim.model_copy(update=times),
                 realm=settings.realm,
                 box_app=parts.box_app,
+                providers=settings.providers,
             )
             stack.push_async_callback(binder.close)
             return binder
@@ -204,6 +206,20 @@ async def test_an_orphan_that_cannot_be_deleted_stays_on_the_list(
     )
     assert orphan != fast.box_user_id
     assert resolved is None
+
+
+async def test_the_kind_is_that_of_the_user_who_was_bound(parts: Parts) -> None:
+    """A slow winner from before the provider's kind was changed was the first."""
+    claim: dict[str, Any] = {"realm": "", "box_app": parts.box_app, "lease_s": 0.0}
+    async with parts.database.transaction() as session:
+        slow = await accounts.take_claim(session, ADA, kind="app", **claim)
+        await accounts.take_claim(session, ADA, kind="managed", **claim)
+        assert isinstance(slow, accounts.Won)
+        bound = await accounts.record(
+            session, slow.account, "11", kind="app", ours=True, settle_s=1.0
+        )
+    assert bound is not None
+    assert bound.kind == "app"
 
 
 async def test_duplicates_found_by_look_up_bind_the_oldest_and_report_the_rest(

@@ -235,6 +235,17 @@ def test_x_forwarded_for_is_believed_of_a_trusted_proxy_only(
                 " whose people may come\n"
             ),
         ),
+        (
+            "SSO_BOX_PROVIDERS",
+            (
+                '[{"id":"a","issuer":"https://a","client_ids":["b"],'
+                '"box_user":{"space_amount":"hush"}}]'
+            ),
+            (
+                "SSO_BOX_PROVIDERS[0].box_user.space_amount.default: Input should be a"
+                " valid integer; put bytes, -1 for unlimited, or {claim, default}\n"
+            ),
+        ),
         ("SSO_BOX_ALLOW_LOOPBACK_HTTP", "false", "SSO_BOX_ALLOW_LOOPBACK_HTTP=true"),
         ("SSO_BOX_BOX__API_URL", "http://box.example", "must be an https URL"),
         ("SSO_BOX_BOX__API_URL", "http://10.0.0.1", "must be an https URL"),
@@ -572,6 +583,19 @@ def test_doctor_tries_writing_only_when_asked(
     made = [r for r in requests if (r["method"], r["path"]) == ("POST", "/2.0/users")]
     assert len(made) == 1
     assert httpx.get(f"{emulator_url}/_emulator/users").json()["users"] == []
+
+
+def test_doctor_knows_which_providers_have_managed_users(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [provider] = json.loads(environment["SSO_BOX_PROVIDERS"])
+    rules = {"kind": "managed", "email_domains": ["example.com"]}
+    provider |= {"trust_email": True, "box_user": rules}
+    monkeypatch.setenv("SSO_BOX_PROVIDERS", json.dumps([provider]))
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "FAIL box users" in result.output
+    assert "App + Enterprise Access" in result.output
 
 
 def test_doctor_names_what_is_wrong(

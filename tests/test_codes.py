@@ -158,6 +158,12 @@ async def _managed_user_under_our_id(stack: Stack) -> httpx.Response:
     return await stack.exchange()
 
 
+async def _no_linking(stack: Stack) -> httpx.Response:
+    stack.enterprise.add_user("managed", "ada@example.com")
+    token = stack.api.id_token(email="ada@example.com", email_verified=True)
+    return await stack.exchange(token)
+
+
 async def _box_throttles(stack: Stack) -> httpx.Response:
     await stack.box.fault("POST", "/2.0/users", status=429)
     return await stack.exchange()
@@ -213,6 +219,9 @@ _HASTY = {"lease_s": 1.0, "post_timeout_s": 0.8, "caller_wait_s": 0.05}
 _LONG_AGO = 1_000_000_000
 _MAIN = {"id": "main", "issuer": ISSUER, "client_ids": ["demo-spa"]}
 _FRESH_LOGINS = {"providers": [_MAIN | {"max_auth_age_s": 60}]}
+_LINK_ONLY = {"providers": [_MAIN | {"box_user": {"create": False}}]}
+_BY_EMAIL = {"kind": "managed", "email_domains": ["example.com"]}
+_MANAGED = {"providers": [_MAIN | {"trust_email": True, "box_user": _BY_EMAIL}]}
 _OWN_LOGINS = {"providers": [_MAIN | {"require_nonce_proof": True}]}
 
 CASES = {
@@ -258,6 +267,11 @@ CASES = {
     ),
     "account_locked": Case(403, _account_is("locked_at = now()"), _DENIED),
     "account_removed": Case(403, _account_is("removed_at = now()"), _DENIED),
+    "email_not_allowed": Case(
+        403, _token(email="ada@evil.example"), _DENIED, settings=_MANAGED
+    ),
+    "no_box_user": Case(403, _asked(), _DENIED, settings=_LINK_ONLY),
+    "box_login_taken": Case(403, _no_linking, _DENIED, settings=_MANAGED),
     "box_user_missing": Case(403, _box_user_gone, _DENIED),
     "box_user_inactive": Case(403, _box_user_inactive, _DENIED),
     "box_user_conflict": Case(403, _managed_user_under_our_id, _DENIED),

@@ -20,6 +20,7 @@ from sso_box_api.identity.compact import MAX_TOKEN_CHARS
 from sso_box_api.settings import (
     DEFAULT_PROFILES,
     BoxSettings,
+    BoxUserSettings,
     ProfileSettings,
     ProviderSettings,
     Settings,
@@ -71,6 +72,8 @@ def _default(field: FieldInfo) -> str:
     if field.default is None:
         return "none"
     value = field.default
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_defaults=True)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return f"`{json.dumps(value)}`"
@@ -88,7 +91,11 @@ def test_every_setting_is_documented_with_its_default(
 
 @pytest.mark.parametrize(
     ("model", "heading"),
-    [(ProviderSettings, "Providers"), (ProfileSettings, "Profiles")],
+    [
+        (ProviderSettings, "Providers"),
+        (BoxUserSettings, "Box users"),
+        (ProfileSettings, "Profiles"),
+    ],
 )
 def test_every_member_of_a_list_is_documented_with_its_default(
     model: type[BaseModel], heading: str

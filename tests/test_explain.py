@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from sso_box_api.accounts import external_id
+from sso_box_api.accounts import Person, external_id
 from sso_box_api.app import Parts, open_parts
 from sso_box_api.explain import Question
 from sso_box_api.identity import Explanation, UnverifiedToken
@@ -57,7 +57,8 @@ async def test_a_first_login_is_told_and_nothing_is_made(
     assert (found.verdict, found.code) == ("granted", None)
     assert said(found, "profile") == ("passed", "preview: base_preview on folder:12")
     user = external_id("", ISSUER, "ada")
-    assert said(found, "account") == ("passed", f"none yet; a first login makes {user}")
+    first = f"none yet; a first login takes or makes {user}"
+    assert said(found, "account") == ("passed", first)
     assert await box.users() == []
     assert await box.requests() == []
     del before
@@ -156,6 +157,39 @@ async def test_the_proof_of_the_page_is_left_to_the_page(
         assert "has to send the nonce_verifier" in said(first, "nonce proof")[1]
         refreshed = await desk.explain(idp.mint(sub="ada", aud="demo-spa"))
         assert "a refreshed token" in said(refreshed, "nonce proof")[1]
+
+
+async def test_what_a_first_login_may_take_or_make_is_told_by_policy(
+    settings_values: dict[str, Any], idp_app: Starlette
+) -> None:
+    rules = {"kind": "managed", "email_domains": ["example.com"], "create": False}
+    provider = {
+        "id": "main",
+        "issuer": ISSUER,
+        "client_ids": ["demo-spa"],
+        "trust_email": True,
+        "box_user": rules | {"link_existing": True},
+    }
+    settings = Settings.model_validate(settings_values | {"providers": [provider]})
+    mounts = {ISSUER: httpx.ASGITransport(idp_app)}
+    async with open_parts(settings, mounts=mounts) as parts:
+        mint, desk = idp_app.state.idp.mint, Desk(parts)
+        ada = {"sub": "ada", "aud": "demo-spa", "email_verified": True}
+        found = await desk.explain(mint(**ada, email="ada@example.com"))
+        assert found.verdict == "undecided"
+        outcome, text = said(found, "account")
+        assert outcome == "unknown"
+        assert "takes the managed user of the e-mail address" in text
+        found = await desk.explain(mint(**ada, email="ada@evil.example"))
+        assert (found.verdict, found.code) == ("refused", "email_not_allowed")
+        assert "email_domain" in said(found, "account")[1]
+        # Somebody locked in advance and let in again has rows and no Box user.
+        await parts.lifecycle().ensure(Person("main", ISSUER, "ada"))
+        found = await desk.explain(mint(**ada, email="ada@evil.example"))
+        assert (said(found, "account")[0], found.code) == (
+            "passed",
+            "email_not_allowed",
+        )
 
 
 async def test_a_database_that_is_away_leaves_the_account_open(

@@ -61,6 +61,7 @@ class Parts:
             self.settings.claim,
             realm=self.settings.realm,
             box_app=self.box_app,
+            providers=self.settings.providers,
         )
 
     def exchange(self, binder: Binder) -> Exchange:
@@ -163,7 +164,12 @@ async def open_parts(
         )
         database = Database(settings)
         stack.push_async_callback(database.close)
-        verifier = IdentityVerifier(settings.providers, http_to_providers, clock=clock)
+        verifier = IdentityVerifier(
+            settings.providers,
+            http_to_providers,
+            clock=clock,
+            keep_claims=settings.claims_in_use,
+        )
         stack.push_async_callback(verifier.close)
         yield Parts(
             settings=settings,

@@ -30,14 +30,16 @@ from sso_box_api.box import (
 )
 from sso_box_api.db import AsyncSession, Database
 from sso_box_api.errors import (
+    BoxLoginTaken,
     BoxRefused,
     BoxUnavailable,
-    BoxUserConflict,
+    NoBoxUser,
     ProvisioningInProgress,
     SsoBoxError,
 )
+from sso_box_api.kinds import Kind, Sent, kinds_of
 from sso_box_api.leftovers import delete_spare
-from sso_box_api.settings import ClaimSettings
+from sso_box_api.settings import ClaimSettings, ProviderSettings
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +53,8 @@ class _Lease:
 
     account: Account
     fence: int
+    person: Person
+    kind: Kind
 
 
 class Binder:
@@ -64,12 +68,14 @@ class Binder:
         *,
         realm: str,
         box_app: tuple[str, str],
+        providers: Sequence[ProviderSettings],
     ) -> None:
         self._database = database
         self._box = box
         self._times = times
         self._realm = realm
         self._box_app = box_app
+        self._kinds = kinds_of(box, providers)
         self._flights: dict[tuple[str, str], asyncio.Task[Account]] = {}
 
     async def bind(self, person: Person, signed_in_at: int) -> Account:
@@ -77,9 +83,11 @@ class Binder:
 
         The work goes on when the caller leaves or has waited long enough: an
         abandoned creation would have to be settled by the next login.
-        Raises what the account's gate raises, ``ProvisioningInProgress``,
-        ``BoxUserConflict``, ``BoxRefused``, ``BoxUnavailable``.
+        Raises what the account's gate raises, ``EmailNotAllowed``, ``NoBoxUser``,
+        ``BoxLoginTaken``, ``BoxUserConflict``, ``ProvisioningInProgress``,
+        ``BoxRefused``, ``BoxUnavailable``.
         """
+        self._kinds[person.provider].check(person)
         key = (person.namespace, person.subject)
         flight = self._flights.get(key)
         if flight is None:
@@ -125,10 +133,12 @@ class Binder:
 
     async def _attempt(self, person: Person) -> Account | None:
         """Take one turn at the claim; None to come again."""
+        kind = self._kinds[person.provider]
         async with self._database.transaction() as session:
             claim = await accounts.take_claim(
                 session,
                 person,
+                kind=kind.name,
                 realm=self._realm,
                 box_app=self._box_app,
                 lease_s=self._times.lease_s,
@@ -144,46 +154,60 @@ class Binder:
                 await asyncio.sleep(min(seconds, self._times.lookup_interval_s))
                 return None
             case accounts.Won(account=account, fence=fence):
-                return await self._provision(person, _Lease(account, fence), claim)
+                lease = _Lease(account, fence, person, kind)
+                return await self._provision(lease, claim)
 
-    async def _provision(
-        self, person: Person, lease: _Lease, won: Won
-    ) -> Account | None:
+    async def _provision(self, lease: _Lease, won: Won) -> Account | None:
         try:
-            account = await self._look_up(lease)
-            if account is None and won.sent_ago_s is not None:
-                account = await self._settle(lease, won.sent_ago_s)
-            return account or await self._create(person, lease)
+            if won.sent_ago_s is None:
+                account = await self._look_up(lease, None)
+            else:
+                sent = self._sent(won.sent_ago_s)
+                account = await self._look_up(lease, sent)
+                if account is None:
+                    account = await self._settle(lease, sent, won.sent_ago_s)
+            return account or await self._create(lease)
+        except BoxLoginTaken:
+            # Whoever overtook us may have made the very user who is in the way.
+            if not await self._renew(lease):
+                return None
+            # A login is one user's alone, so no POST of ours has made another.
+            await self._release(lease, post="settled")
+            raise
         except SsoBoxError as error:
             await self._release(lease, error)
             raise
 
-    async def _look_up(self, lease: _Lease) -> Account | None:
-        """Adopt the user that Box already holds under our external id, if any."""
-        ext_id = lease.account.external_app_user_id
-        found = await self._box.find_app_users(ext_id)
+    async def _look_up(self, lease: _Lease, sent: Sent | None) -> Account | None:
+        """Adopt the user that Box already holds for this person, if any.
+
+        ``sent``: the POST that may have made it, where one went out.
+        """
+        found = await lease.kind.find(lease.person, lease.account, sent)
         if not found:
             return None
         first, *others = found
-        if not first.is_platform_access_only:
-            raise BoxUserConflict("adoption: not an app user")
-        return await self._record(lease.account, first, others=others)
+        return await self._record(lease, first, others=others)
 
-    async def _settle(self, lease: _Lease, sent_ago_s: float) -> Account | None:
+    async def _settle(
+        self, lease: _Lease, sent: Sent, sent_ago_s: float
+    ) -> Account | None:
         """Look until an earlier POST must have shown its user, then give up on it."""
         loop = asyncio.get_running_loop()
         settled_at = loop.time() + self._times.settled_after_s - sent_ago_s
         while loop.time() < settled_at:
             remaining = settled_at - loop.time()
             await asyncio.sleep(min(self._times.lookup_interval_s, remaining))
-            if (account := await self._look_up(lease)) is not None:
+            if (account := await self._look_up(lease, sent)) is not None:
                 return account
             if not await self._renew(lease):
                 raise ProvisioningInProgress("claim_lost")
         return None
 
-    async def _create(self, person: Person, lease: _Lease) -> Account | None:
+    async def _create(self, lease: _Lease) -> Account | None:
         """POST once; settle by looking when the outcome is not known."""
+        if not lease.kind.rules.create:
+            raise NoBoxUser("create is false")
         loop = asyncio.get_running_loop()
         marked_at = loop.time()
         async with self._database.transaction() as session:
@@ -196,25 +220,33 @@ class Binder:
         if lease_left <= self._times.post_timeout_s:
             await self._release(lease, post="not made")
             return None
+        sent = self._sent(ago_s=0.0)
         try:
-            user = await self._box.create_app_user(
-                person.name or person.email or person.subject,
-                lease.account.external_app_user_id,
-                timeout_s=self._times.post_timeout_s,
+            user = await lease.kind.create(
+                lease.person, lease.account, timeout_s=self._times.post_timeout_s
             )
         except (OutcomeUnknown, ConflictAtBox):
-            account = await self._settle(lease, 0.0)
+            account = await self._settle(lease, sent, 0.0)
             if account is None:
                 await self._release(lease, post="settled")
+            return account
+        except BoxLoginTaken:
+            # Perhaps taken by a user who was made between our look and our POST.
+            account = await self._look_up(lease, None)
+            if account is None:
+                raise
             return account
         except (BoxRefused, BoxUnavailable) as error:
             await self._release(lease, error, post="not made")
             raise
-        return await self._record(lease.account, user, ours=True)
+        return await self._record(lease, user, ours=True)
+
+    def _sent(self, ago_s: float) -> Sent:
+        return Sent.ago(ago_s, timeout_s=self._times.post_timeout_s)
 
     async def _record(
         self,
-        account: Account,
+        lease: _Lease,
         user: BoxUser,
         *,
         ours: bool = False,
@@ -224,17 +256,19 @@ class Binder:
 
         Whoever is left over is listed in the same transaction.
         """
+        account, kind = lease.account, lease.kind
         async with self._database.transaction() as session:
             bound = await accounts.record(
                 session,
                 account,
                 user.id,
+                kind=kind.name,
                 ours=ours,
                 settle_s=self._times.settled_after_s,
                 inactive=user.status == "inactive",
             )
             if bound is None:
-                raise BoxUserConflict("bound to another account")
+                raise kind.conflict("bound to another account")
             spare = ours and bound.box_user_id != user.id
             if spare:
                 await self._list(session, account, user, _SPARE, spare=True)

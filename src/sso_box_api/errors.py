@@ -30,6 +30,9 @@
     │   ├── ResourceNotAccessible     resource_not_accessible
     │   ├── AccountLocked             account_locked
     │   ├── AccountRemoved            account_removed
+    │   ├── EmailNotAllowed           email_not_allowed
+    │   ├── NoBoxUser                 no_box_user
+    │   ├── BoxLoginTaken             box_login_taken
     │   ├── BoxUserMissing            box_user_missing
     │   ├── BoxUserInactive           box_user_inactive
     │   └── BoxUserConflict           box_user_conflict
@@ -318,6 +321,30 @@ class AccountRemoved(Refused):
     code = "account_removed"
     title = "Account removed"
     detail = "This account was removed; ask an administrator."
+
+
+class EmailNotAllowed(Refused):
+    """Users of this provider log in to Box by e-mail, and this address is none."""
+
+    code = "email_not_allowed"
+    title = "E-mail address not allowed"
+    detail = "A Box user needs a verified e-mail address of an allowed domain."
+
+
+class NoBoxUser(Refused):
+    """No Box user is there for the person, and a login makes none."""
+
+    code = "no_box_user"
+    title = "No Box user"
+    detail = "There is no Box user for this person; ask an administrator."
+
+
+class BoxLoginTaken(Refused):
+    """The person's login at Box belongs to a user who may not be bound by a login."""
+
+    code = "box_login_taken"
+    title = "Box login taken"
+    detail = "Box already has a user of this e-mail address; ask an administrator."
 
 
 class BoxUserMissing(Refused):

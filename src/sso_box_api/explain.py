@@ -12,13 +12,15 @@ from functools import partial
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import Account
 from sso_box_api.db import AsyncSession, Database
-from sso_box_api.errors import DatabaseUnavailable, SsoBoxError
+from sso_box_api.errors import DatabaseUnavailable, EmailNotAllowed, SsoBoxError
 from sso_box_api.identity import (
     Explanation,
     Identity,
     IdentityVerifier,
     UnverifiedToken,
 )
+from sso_box_api.kinds import login_of
+from sso_box_api.settings import BoxUserSettings
 from sso_box_api.vending import DamagedHandle, Grant, LedgerKeys, Profiles, VendKey
 
 
@@ -67,9 +69,9 @@ class Explainer:
         if online:
             await self._look_up(found, identity, grant)
         else:
-            external_id = self._external_id(identity)
+            user = self._box_user(found, identity)
             found.unknown(
-                "account", f"{external_id} at Box; --online looks it up in the database"
+                "account", f"{user} at Box; --online looks it up in the database"
             )
         return found
 
@@ -110,13 +112,33 @@ class Explainer:
     def _explain_account(
         self, found: Explanation, identity: Identity, account: Account | None
     ) -> None:
-        if account is None:
-            first = f"none yet; a first login makes {self._external_id(identity)}"
-            found.passed("account", first)
+        if account is not None:
+            known = f"{account.id}, {account.state}, Box user {account.box_user_id}"
+            gate = partial(account.check_gate, identity.signed_in_at)
+            found.make("account", gate, known)
+            if account.box_user_id is None:
+                self._explain_first_login(found, identity, "Box user")
+        else:
+            self._explain_first_login(found, identity, "account")
+
+    def _explain_first_login(
+        self, found: Explanation, identity: Identity, check: str
+    ) -> None:
+        rules = _rules(found)
+        may = ["takes"] * (rules.kind == "app" or rules.link_existing)
+        may += ["makes"] * rules.create
+        user = self._box_user(found, identity)
+        told = f"none yet; a first login {' or '.join(may) or 'does not take'} {user}"
+        if rules.kind == "app" and rules.create:
+            found.passed(check, told)
             return
-        known = f"{account.id}, {account.state}, Box user {account.box_user_id}"
-        gate = partial(account.check_gate, identity.signed_in_at)
-        found.make("account", gate, known)
+        try:
+            if rules.kind == "managed":
+                login_of(rules, identity.email, trusted=identity.email_trusted)
+        except EmailNotAllowed as error:
+            found.failed(check, error, told)
+        else:
+            found.unknown(check, f"{told}, which Box was not asked for")
 
     async def _explain_token(
         self, found: Explanation, session: AsyncSession, key: VendKey
@@ -134,8 +156,16 @@ class Explainer:
             until = live.expires_at.isoformat(timespec="seconds")
             found.passed("token", f"the one until {until} would be handed out again")
 
-    def _external_id(self, identity: Identity) -> str:
+    def _box_user(self, found: Explanation, identity: Identity) -> str:
+        """Name the user that a first login is about, without the e-mail address."""
+        if _rules(found).kind == "managed":
+            return "the managed user of the e-mail address"
         return accounts.external_id(self._realm, identity.namespace, identity.subject)
+
+
+def _rules(found: Explanation) -> BoxUserSettings:
+    assert found.provider is not None  # noqa: S101 - an identity is somebody's there
+    return found.provider.box_user
 
 
 def _nonce(identity: Identity) -> str:

@@ -28,6 +28,7 @@ async def examine(
     scopes: Sequence[str] = SCOPES,
     enterprise_id: str | None = None,
     origins: Sequence[str] = (PAGE,),
+    managed: bool = False,
     write_test: bool = False,
 ) -> list[Check]:
     checks = diagnose(
@@ -35,6 +36,7 @@ async def examine(
         enterprise_id=enterprise_id or enterprise.id,
         scopes=scopes,
         origins=origins,
+        managed=managed,
         write_test=write_test,
     )
     return [check async for check in checks]
@@ -330,6 +332,31 @@ async def test_the_access_level_is_told(
     checks = await examine(emulated, enterprise)
     assert faults(checks) == []
     assert any(said in check.said for check in checks)
+
+
+@pytest.mark.parametrize("access", ["app", "enterprise"])
+async def test_managed_users_need_an_app_that_may_reach_them(
+    emulated: Box, enterprise: Enterprise, box: Control, access: str
+) -> None:
+    """An enterprise has one managed user at least: its admin."""
+    enterprise.add_user("Admin", "admin@corp.example")
+    await box.settings(app_access=access)
+    checks = await examine(emulated, enterprise, managed=True)
+    if access == "enterprise":
+        assert faults(checks) == []
+    else:
+        check = only(checks)
+        assert check.name == "users"
+        assert "App + Enterprise Access" in check.switch
+
+
+async def test_many_app_users_say_nothing_of_managed_ones(
+    emulated: Box, enterprise: Enterprise
+) -> None:
+    for number in range(100):
+        enterprise.add_user(f"app user {number:03}", None)
+    checks = await examine(emulated, enterprise, managed=True)
+    assert "did not look at all" in next(c.said for c in checks if c.name == "users")
 
 
 @pytest.mark.usefixtures("ada")

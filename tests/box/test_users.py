@@ -310,6 +310,23 @@ async def test_a_definite_refusal_carries_what_an_administrator_needs(
     assert "hush" not in repr(refused) + str(vars(refused))
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"login": "eve@corp.example"}, {"is_platform_access_only": True}]
+)
+async def test_an_answer_about_somebody_else_is_no_created_managed_user(
+    client: Box, script: Script, wrong: dict[str, Any]
+) -> None:
+    ours: dict[str, Any] = {
+        "login": "Ada@corp.example",
+        "is_platform_access_only": False,
+    }
+    script.on("POST", "/2.0/users", (201, user(**ours)), (201, user(**ours | wrong)))
+    made = await client.create_managed_user("Ada", "ada@corp.example", timeout_s=2)
+    assert made.id == "11"
+    with pytest.raises(OutcomeUnknown):
+        await client.create_managed_user("Ada", "ada@corp.example", timeout_s=2)
+
+
 # Reading and deleting
 
 

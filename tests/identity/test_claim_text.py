@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, strategies as st
 
 from sso_box_api.identity.claim_text import (
-    cut_by_grapheme,
     display_name,
     email_hint,
     kept_claims,
@@ -58,23 +57,6 @@ def test_a_name_is_normalised_and_loses_only_what_is_unsafe(
     raw: str, clean: str
 ) -> None:
     assert display_name({"name": raw}) == clean
-
-
-@pytest.mark.parametrize("cluster", [FAMILY, FLAG, SCOTLAND, THUMB, JAMO, "q\u0308"])
-def test_a_long_name_is_never_cut_inside_a_character(cluster: str) -> None:
-    for offset in range(len(cluster)):
-        text = "x" * (255 - offset) + cluster + "tail"
-        cut = cut_by_grapheme(text, 255)
-        assert cut == "x" * (255 - offset) + (cluster if len(cluster) <= offset else "")
-
-
-def test_flags_in_a_row_are_cut_between_pairs() -> None:
-    assert cut_by_grapheme("x" + FLAG * 200, 255) == "x" + FLAG * 127
-    assert cut_by_grapheme(FLAG * 200, 255) == FLAG * 127
-
-
-def test_text_without_a_place_to_cut_is_cut_at_the_limit() -> None:
-    assert cut_by_grapheme("\u0308" * 300, 255) == "\u0308" * 255
 
 
 def test_a_cut_leaves_no_trailing_space() -> None:

@@ -65,11 +65,12 @@ async def take_claim(
     session: AsyncSession,
     person: Person,
     *,
+    kind: Literal["app", "managed"],
     realm: str,
     box_app: tuple[str, str],
     lease_s: float,
 ) -> Claim:
-    """Take the claim, or say why not.
+    """Take the claim to a Box user of this ``kind``, or say why not.
 
     Raises ``AccountLocked`` or ``AccountRemoved``: nobody locked is made a Box user.
     """
@@ -88,6 +89,7 @@ async def take_claim(
         return RefusedEarlier(row.refusal or "", seconds)
     if row.claim_until is not None and row.claim_until > now:
         return Held((row.claim_until - now).total_seconds())
+    row.kind = kind
     row.claim_fence += 1
     row.claim_until = now + timedelta(seconds=lease_s)
     session.add(row)
@@ -151,6 +153,7 @@ async def record(
     account: Account,
     box_user_id: str,
     *,
+    kind: Literal["app", "managed"],
     ours: bool,
     settle_s: float,
     inactive: bool = False,
@@ -169,6 +172,7 @@ async def record(
     recheck_at = func.clock_timestamp() + timedelta(seconds=settle_s)
     values: dict[str, object] = {
         "box_user_id": box_user_id,
+        "kind": kind,
         "bound_at": func.clock_timestamp(),
         "claim_until": None,
         "refused_until": None,

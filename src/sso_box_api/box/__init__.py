@@ -22,7 +22,7 @@ from sso_box_api.box.failures import (
 )
 from sso_box_api.box.sharing import Collaboration, Group, Membership, Sharing
 from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
-from sso_box_api.box.users import BoxUser
+from sso_box_api.box.users import BoxUser, UserAttributes
 
 
 class Box(Content, Sharing, Examined):
@@ -49,6 +49,7 @@ __all__ = [
     "OutcomeUnknown",
     "RefusedByBox",
     "SubjectTokenRejected",
+    "UserAttributes",
     "diagnose",
     "load_credentials",
     "open_transport",

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from sso_box_api.box import hints
 from sso_box_api.box.deadline import within
 from sso_box_api.box.failures import NoVerdict, OutcomeUnknown, RefusedByBox
-from sso_box_api.box.probes import Probes, SeenUser
+from sso_box_api.box.probes import SAMPLE, Probes, SeenUser
 from sso_box_api.box.tokens import BoxToken
 from sso_box_api.box.users import BoxUser, Users
 
@@ -54,11 +54,13 @@ async def diagnose(
     scopes: Sequence[str],
     origins: Sequence[str],
     strict: bool = True,
+    managed: bool = False,
     write_test: bool = False,
 ) -> AsyncIterator[Check]:
     """Try everything in the order of a login; what cannot be tried is left out.
 
     ``scopes``: all that profiles may ask for. ``origins``: of the pages that call Box.
+    ``managed``: whether any provider's people have managed users.
     ``strict``: whether an answer that does not say what was granted is refused.
     """
     reached = await _try("network", "called the API", box.reach())
@@ -86,7 +88,7 @@ async def diagnose(
     users = await _try(
         "users", "listed users", box.sample_users(), hints.scope("Manage users")
     )
-    yield _users(users)
+    yield _users(users, managed=managed)
     if write_test:
         async for check in _write_test(box, scopes, strict=strict):
             yield check
@@ -147,16 +149,21 @@ async def _account(box: Examined, enterprise_id: str) -> list[Check]:
     return [*found, root.check, Check("groups", "listed groups", ok=True, said=said)]
 
 
-def _users(users: _Tried[list[SeenUser]]) -> Check:
+def _users(users: _Tried[list[SeenUser]], *, managed: bool) -> Check:
+    """An enterprise has a managed user at least, its admin: none means no access."""
+    tried = users.check.tried
     if users.value is None:
         return users.check
-    managed = sum(not user.is_app_user for user in users.value)
-    said = (
-        f"sees managed users: App Access Level is {hints.ENTERPRISE_ACCESS}"
-        if managed
-        else f"sees app users only; for managed users set {hints.ENTERPRISE_ACCESS}"
-    )
-    return Check("users", users.check.tried, ok=True, said=said)
+    if not all(user.is_app_user for user in users.value):
+        said = f"sees managed users: App Access Level is {hints.ENTERPRISE_ACCESS}"
+    elif not managed:
+        said = f"sees app users only; for managed users set {hints.ENTERPRISE_ACCESS}"
+    elif len(users.value) < SAMPLE:
+        said = "sees app users only, and there are providers with managed users"
+        return Check("users", tried, ok=False, said=said, switch=hints.APP_ACCESS)
+    else:
+        said = "sees app users only, but did not look at all; managed users may follow"
+    return Check("users", tried, ok=True, said=said)
 
 
 async def _with_a_known_user(

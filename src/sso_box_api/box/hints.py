@@ -35,6 +35,10 @@ GROUPS = (
     f"only if groups are to be managed: {_CONSOLE}, Application Scopes: turn on"
     f" 'Manage groups', {_REAUTHORIZE}"
 )
+APP_ACCESS = (
+    f"{_CONSOLE}, App Access Level: choose {ENTERPRISE_ACCESS}, {_REAUTHORIZE}; or put"
+    " kind app into box_user of SSO_BOX_PROVIDERS"
+)
 WIDER = "Such a token is never handed out; tell Box support"
 SILENT = "SSO_BOX_VENDING__SCOPE_ANSWER: put log, if that is to be accepted"
 

@@ -18,7 +18,7 @@ from sso_box_api.box.failures import NoVerdict
 from sso_box_api.box.lists import id_of, offset_page, whole
 from sso_box_api.box.transport import Recover
 
-_SAMPLE = 100
+SAMPLE = 100
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ class Probes(Api):
     async def sample_users(self) -> list[SeenUser]:
         """See the first users; ``RefusedByBox`` without 'Manage users'."""
         fields = "id,status,is_platform_access_only"
-        path = f"/2.0/users?fields={fields}&limit={_SAMPLE}&offset=0"
-        parse = partial(offset_page, _seen_user, _SAMPLE, 0)
+        path = f"/2.0/users?fields={fields}&limit={SAMPLE}&offset=0"
+        parse = partial(offset_page, _seen_user, SAMPLE, 0)
         return (await self._api("GET", path, parse)).entries
 
     async def see_root(self) -> None:

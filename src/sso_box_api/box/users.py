@@ -6,8 +6,8 @@ Source: developer.box.com "Create App User", "List enterprise users", "Paginatio
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
@@ -17,8 +17,11 @@ from sso_box_api.box.api import Api, Ensured
 from sso_box_api.box.auth import nothing
 from sso_box_api.box.failures import NotFoundAtBox
 from sso_box_api.box.lists import checked_id, id_of, text, whole
+from sso_box_api.text import cut_by_grapheme
 
-NAME_MAX = 50  # code points, as OpenAPI counts maxLength
+# Code points, as OpenAPI counts maxLength.
+NAME_MAX = 50
+JOB_TITLE_MAX = 100
 PAGE_SIZE = 100
 Status = Literal["active", "inactive"]
 # Box leaves external_app_user_id out unless it is asked for.
@@ -38,6 +41,23 @@ class BoxUser:
     created_at: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class UserAttributes:
+    """What a new user is given; None leaves it to Box. ``space_amount`` is in bytes.
+
+    -1 is unlimited space, None that of ``SSO_BOX_BOX__USER_QUOTA_BYTES``.
+    """
+
+    space_amount: int | None = None
+    language: str | None = None
+    timezone: str | None = None
+    job_title: str | None = None
+    is_external_collab_restricted: bool | None = None
+
+
+_LEFT_TO_BOX = UserAttributes()
+
+
 class Users(Api):
     """The users API, called as the service account."""
 
@@ -54,22 +74,63 @@ class Users(Api):
         return sorted({u.id: u for u in wanted}.values(), key=_age)
 
     async def create_app_user(
-        self, name: str, external_app_user_id: str, *, timeout_s: float
+        self,
+        name: str,
+        external_app_user_id: str,
+        *,
+        timeout_s: float,
+        attributes: UserAttributes = _LEFT_TO_BOX,
     ) -> BoxUser:
         """Create a user by one single POST, within ``timeout_s`` seconds in all.
 
         Raises ``OutcomeUnknown`` if it may exist now, ``ConflictAtBox``,
         ``BoxRefused``; plain ``BoxUnavailable`` if it was certainly not created.
         """
-        body = {
-            "name": short_name(name),
+        key = {
             "is_platform_access_only": True,
             "external_app_user_id": external_app_user_id,
-            "space_amount": self._settings.user_quota_bytes,
         }
         parse = partial(_created, external_app_user_id)
+        return await self._create(name, key, attributes, parse, timeout_s)
+
+    async def create_managed_user(
+        self,
+        name: str,
+        login: str,
+        *,
+        timeout_s: float,
+        attributes: UserAttributes = _LEFT_TO_BOX,
+    ) -> BoxUser:
+        """Create a user with an e-mail login by one single POST, as an app user is.
+
+        Raises the same; ``ConflictAtBox`` where anybody at Box has the login.
+        """
+        parse = partial(_created_managed, login)
+        return await self._create(name, {"login": login}, attributes, parse, timeout_s)
+
+    async def _create(
+        self,
+        name: str,
+        key: Mapping[str, object],
+        attributes: UserAttributes,
+        parse: Callable[[Answer], BoxUser],
+        timeout_s: float,
+    ) -> BoxUser:
+        body = {"name": short_name(name), **key, **self._given(attributes)}
         path = f"/2.0/users?fields={_FIELDS}"
         return await self._api("POST", path, parse, body=body, once_within_s=timeout_s)
+
+    def _given(self, attributes: UserAttributes) -> dict[str, object]:
+        title = attributes.job_title
+        values = {
+            "space_amount": self._settings.user_quota_bytes,
+            **{k: v for k, v in asdict(attributes).items() if v is not None},
+        }
+        return (
+            values
+            if title is None
+            else {**values, "job_title": _short(title, JOB_TITLE_MAX)}
+        )
 
     async def ensure_managed_user(self, name: str, login: str) -> Ensured[BoxUser]:
         """Create a user with an e-mail login, or find it (POST /2.0/users).
@@ -77,22 +138,21 @@ class Users(Api):
         Raises ``ConflictAtBox`` where the login belongs to another enterprise, and
         what every write raises.
         """
-        body = {
-            "name": short_name(name),
-            "login": login,
-            "space_amount": self._settings.user_quota_bytes,
-        }
-        make = self._write("POST", f"/2.0/users?fields={_FIELDS}", whole(_user), body)
+        make = self.create_managed_user(
+            name, login, timeout_s=self._settings.call_timeout_s
+        )
         return await self._ensure(make, partial(self.find_managed_user, login), 409)
 
     async def find_managed_user(self, login: str) -> BoxUser | None:
-        """Find a user by the whole login (GET /2.0/users, which filters by prefix)."""
+        """Find a user by the whole login (GET /2.0/users, which filters by prefix).
+
+        Letters of ASCII are compared without their case, others exactly.
+        """
         query = {"filter_term": login, "user_type": "managed", "fields": _FIELDS}
         found = await self._list_by_offset(
             "/2.0/users", query, _user, page_size=PAGE_SIZE
         )
-        same = (user for user in found if user.login.casefold() == login.casefold())
-        return next(same, None)
+        return next((user for user in found if same_login(user.login, login)), None)
 
     async def get_user(self, box_user_id: str) -> BoxUser:
         """Read one user. Raises ``NotFoundAtBox``, ``BoxUnavailable``, ``BoxRefused``."""
@@ -149,6 +209,21 @@ def _created(external_app_user_id: str, answer: Answer) -> BoxUser:
     return user
 
 
+def _created_managed(login: str, answer: Answer) -> BoxUser:
+    user = _user({"status": "active", "login": login, **answer.json()})
+    # An id of somebody else would give this person that user's content.
+    if not same_login(user.login, login) or user.is_platform_access_only is True:
+        raise Unreadable
+    return user
+
+
+def same_login(one: str, other: str) -> bool:
+    """Compare as Box does, but for letters that only Unicode takes for the same."""
+    return one == other or (
+        one.isascii() and other.isascii() and one.lower() == other.lower()
+    )
+
+
 def _user(data: Any) -> BoxUser:
     if not isinstance(data, dict):
         raise Unreadable
@@ -180,38 +255,9 @@ def _age(user: BoxUser) -> tuple[datetime, int]:
 
 def short_name(name: str) -> str:
     """Cut a name to what Box takes, between characters as a reader sees them."""
-    name = unicodedata.normalize("NFC", name).strip()
-    end = NAME_MAX
-    while 0 < end < len(name) and _joined(name, end):
-        end -= 1
-    # A "character" longer than the limit is no character anybody wrote.
-    return (name[:end] or name[:NAME_MAX]).rstrip()
+    return _short(name, NAME_MAX)
 
 
-def _joined(name: str, position: int) -> bool:
-    """Whether what stands at ``position`` belongs to what stands before it.
-
-    The cases of Unicode Standard Annex 29 that occur in names: marks, joiners, skin
-    tones, the two letters of a flag, Hangul written in parts.
-    """
-    before, here = name[position - 1], name[position]
-    zero_width_joiner = "\u200d"
-    if unicodedata.category(here) in {"Mn", "Mc", "Me"}:
-        return True
-    if zero_width_joiner in {before, here} or "\U0001f3fb" <= here <= "\U0001f3ff":
-        return True
-    if "\u1160" <= here <= "\u11ff":
-        return True
-    return _is_flag_letter(here) and _odd(_is_flag_letter(c) for c in name[:position])
-
-
-def _is_flag_letter(char: str) -> bool:
-    return "\U0001f1e6" <= char <= "\U0001f1ff"
-
-
-def _odd(flags: Iterable[bool]) -> bool:
-    """Whether the sequence ends in an odd run of true."""
-    run = 0
-    for flag in flags:
-        run = run + 1 if flag else 0
-    return run % 2 == 1
+def _short(text: str, limit: int) -> str:
+    text = unicodedata.normalize("NFC", text).strip()
+    return cut_by_grapheme(text, limit).rstrip()

@@ -58,6 +58,9 @@ def _examine(*, write_test: bool) -> list[doctor.Finding]:
                     scopes=sorted(scopes),
                     origins=settings.cors_origins,
                     strict=settings.vending.scope_answer == "strict",
+                    managed=any(
+                        p.box_user.kind == "managed" for p in settings.providers
+                    ),
                     write_test=write_test,
                 ),
             )

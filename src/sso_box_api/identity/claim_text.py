@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from sso_box_api.text import cut_by_grapheme
+
 # A text, a number, true or false, or several texts: what a claim may say of a person.
 ClaimValue = str | int | bool | tuple[str, ...]
 
@@ -21,8 +23,6 @@ _MAX_RAW_CHARS = 4 * MAX_NAME_CHARS
 _DROPPED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # They reorder the text round them, so a name could show as another one.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-_ZERO_WIDTH_JOINER = "\u200d"
 
 
 def display_name(claims: Mapping[str, Any]) -> str | None:
@@ -108,49 +108,3 @@ def _clean(value: object) -> str:
         and char not in _BIDI_CONTROLS
     )
     return unicodedata.normalize("NFC", kept).strip()
-
-
-def cut_by_grapheme(text: str, limit: int) -> str:
-    """At most ``limit`` code points, never ending inside a user-perceived character.
-
-    An approximation of UAX 29 that errs towards cutting earlier; text that is one
-    single cluster from the start is cut hard.
-    """
-    if len(text) <= limit:
-        return text
-    end = limit
-    while end and not _breaks_before(text, end):
-        end -= 1
-    return text[: end or limit]
-
-
-def _breaks_before(text: str, index: int) -> bool:
-    char = text[index]
-    if unicodedata.category(char) in {"Mn", "Mc", "Me"}:
-        return False
-    if _ZERO_WIDTH_JOINER in {char, text[index - 1]}:
-        return False
-    if _is_extender(char):
-        return False
-    return not (_is_regional(char) and _regionals_before(text, index) % 2)
-
-
-def _is_extender(char: str) -> bool:
-    return (
-        "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
-        or "\U000e0020" <= char <= "\U000e007f"  # tags of subdivision flags
-        or "\u1160" <= char <= "\u11ff"  # Hangul vowels and finals
-        or char == "\u200c"
-    )
-
-
-def _is_regional(char: str) -> bool:
-    return "\U0001f1e6" <= char <= "\U0001f1ff"
-
-
-def _regionals_before(text: str, index: int) -> int:
-    """Flags are pairs, so the parity tells whether one is open."""
-    count = 0
-    while count < index and _is_regional(text[index - 1 - count]):
-        count += 1
-    return count

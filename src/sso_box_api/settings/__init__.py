@@ -6,6 +6,13 @@ the environment wins. Names that do not exist are refused, so that a misspelt
 safety setting cannot pass unnoticed. Units stand in the names: ``_s`` is seconds.
 """
 
+from sso_box_api.settings.box_user import (
+    LANGUAGE,
+    MAX_SPACE,
+    TIMEZONE,
+    BoxUserSettings,
+    Source,
+)
 from sso_box_api.settings.deployment import DatabaseSettings, Settings
 from sso_box_api.settings.load import load_settings
 from sso_box_api.settings.provider import ProviderSettings
@@ -20,13 +27,18 @@ from sso_box_api.settings.sections import (
 
 __all__ = [
     "DEFAULT_PROFILES",
+    "LANGUAGE",
+    "MAX_SPACE",
+    "TIMEZONE",
     "BoxSettings",
+    "BoxUserSettings",
     "ClaimSettings",
     "DatabaseSettings",
     "LimitSettings",
     "ProfileSettings",
     "ProviderSettings",
     "Settings",
+    "Source",
     "VendingSettings",
     "load_settings",
 ]

@@ -140,6 +140,14 @@ class Settings(DatabaseSettings):
     )
     realm: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{0,64}$")] = ""
 
+    @property
+    def claims_in_use(self) -> frozenset[str]:
+        """Every claim that settings take something from for the person it is about.
+
+        Of each token these are kept; each provider's settings read their own people's.
+        """
+        return frozenset(claim for p in self.providers for claim in p.box_user.claims)
+
     @field_validator("secret_keys")
     @classmethod
     def _fernet_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:

@@ -7,21 +7,21 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    StrictBool,
-    StrictInt,
-    StrictStr,
-    StringConstraints,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-from sso_box_api.settings.base import PrintableAscii, Section, Slug
+from sso_box_api.settings.base import (
+    AcrValue,
+    ClaimValues,
+    PrintableAscii,
+    Section,
+    SignatureAlgorithm,
+    Slug,
+    TenantId,
+)
+from sso_box_api.settings.box_user import BoxUserSettings, contradictions
 from sso_box_api.settings.presets import (
     PRESETS,
     TENANT,
@@ -30,34 +30,6 @@ from sso_box_api.settings.presets import (
     tenant_in,
     with_preset,
 )
-
-# Never HS*: the verifier's key would be the signer's.
-SignatureAlgorithm = Literal[
-    "RS256",
-    "RS384",
-    "RS512",
-    "PS256",
-    "PS384",
-    "PS512",
-    "ES256",
-    "ES384",
-    "ES512",
-    "EdDSA",
-    "Ed25519",
-]
-
-
-GUID = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
-TenantId = Annotated[str, StringConstraints(pattern=GUID, to_lower=True)]
-# It is quoted in a challenge, so no quote and no backslash.
-AcrValue = Annotated[
-    str, StringConstraints(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,255}$")
-]
-ClaimValues = Annotated[
-    tuple[StrictStr | StrictBool | StrictInt, ...],
-    BeforeValidator(lambda x: x if isinstance(x, list | tuple) else (x,)),
-    Field(min_length=1),
-]
 
 # Each can come to be somebody else's: given by an administrator, or chosen by people.
 _REASSIGNED_CLAIMS = frozenset(
@@ -132,6 +104,10 @@ class ProviderSettings(Section):
     algs: tuple[SignatureAlgorithm, ...] = Field(default=("RS256",), min_length=1)
     login_scopes: tuple[PrintableAscii, ...] = ("openid", "profile", "email")
     trust_email: bool = False
+    box_user: BoxUserSettings = Field(
+        default=BoxUserSettings(),
+        description="what a first login makes at Box, see Box users",
+    )
     leeway_s: int = Field(default=60, ge=0, le=300)
     max_age_s: int = Field(default=86_400, ge=60)
     max_lifetime_s: int = Field(default=86_400, ge=60)
@@ -253,6 +229,7 @@ def _contradictions(provider: ProviderSettings) -> Iterator[str]:
         yield from _with_template(provider, provider.issuer_template)
     yield from _open_to_anyone(provider, preset)
     yield from _of_the_kind(provider, preset)
+    yield from contradictions(provider.box_user, trust_email=provider.trust_email)
     for claim in provider.subject_claims:
         if claim in _REASSIGNED_CLAIMS:
             yield f"subject_claims: {claim} can pass to another person; put an id"

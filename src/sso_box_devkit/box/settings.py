@@ -24,6 +24,9 @@ class Settings(BaseModel):
     app_access: Literal["app", "enterprise"] = "enterprise"
     cors_domains: list[str] = ["http://localhost:5173"]
 
+    # Logins of Box accounts outside this enterprise: taken, and invisible to it.
+    logins_elsewhere: list[str] = []
+
     # Box's clock against ours: every time rule and the Date header follow it.
     clock_offset_s: float = Field(default=0, ge=-1e9, le=1e9)
     # Before each answer, control routes excepted.
@@ -36,8 +39,8 @@ class Settings(BaseModel):
     uploads_per_minute: int | None = Field(default=None, ge=0)
     limits_tell_retry_after: bool = True
 
-    # Box does not say how long a new user stays unfindable by its external id,
-    # nor whether that id must be unique.
+    # Box does not say how long a new user stays unfindable by its external id or its
+    # login, nor whether that id must be unique.
     lookup_lag_s: Seconds = 0
     duplicate_external_id: Literal["allow", "conflict"] = "allow"
     # Nor whether a look-up by it is exact; a name's filter goes by the beginning.

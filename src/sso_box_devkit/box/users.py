@@ -21,6 +21,15 @@ from sso_box_devkit.box.user_shapes import ATTRIBUTES, render_user, shown_user
 
 MAX_NAME = 50
 _STATUSES = ("active", "inactive", "cannot_delete_edit", "cannot_delete_edit_upload")
+# Which languages and time zones Box refuses is unknown, so any text will do.
+_LENGTHS = {
+    "job_title": 100,
+    "phone": 100,
+    "address": 255,
+    "language": None,
+    "timezone": None,
+}
+_FLAGS = {name for name, unset in ATTRIBUTES.items() if unset is False}
 _RETENTION = (
     "User cannot be deleted due to retention policies. Please transfer user content "
     "first"
@@ -56,17 +65,18 @@ async def list_users(request: Request, caller: Caller) -> Response:
     if query.get("user_type") == "external":
         found = []  # users of other enterprises, by collaboration: not emulated
     term = query.get("filter_term", "").casefold()
+    external_id = query.get("external_app_user_id")
+    if term or external_id is not None:
+        findable = monotonic() - enterprise.settings.lookup_lag_s
+        found = [u for u in found if u.created_monotonic <= findable]
     if term:
         found = [u for u in found if _starts_with(u, term)]
-    external_id = query.get("external_app_user_id")
     if external_id is not None:
-        findable = monotonic() - enterprise.settings.lookup_lag_s
         found = [
             u
             for u in found
             if _matches(enterprise, u, external_id)
             and u.client_id == caller.token.app.client_id
-            and u.created_monotonic <= findable
         ]
     body = page(
         query,
@@ -172,7 +182,9 @@ def _check_login(
         raise forbidden()
     if "@" not in login:
         raise invalid_parameter("login", "The login is not an e-mail address")
-    if enterprise.user_of(login) not in (None, besides):
+    elsewhere = map(str.casefold, enterprise.settings.logins_elsewhere)
+    taken = login.casefold() in elsewhere
+    if taken or enterprise.user_of(login) not in (None, besides):
         raise BoxError(
             409,
             "user_login_already_used",
@@ -197,6 +209,13 @@ def _check_values(body: dict[str, Any]) -> None:
     space = body.get("space_amount", 0)
     if type(space) is not int or space < -1:
         raise invalid_parameter("space_amount", "Not a number of bytes")
+    for name, most in _LENGTHS.items():
+        value = text(body, name)
+        if value and most and len(value) > most:
+            raise invalid_parameter(name, f"At most {most} characters")
+    for name in _FLAGS & body.keys():
+        if not isinstance(body[name], bool):
+            raise invalid_parameter(name, "Neither true nor false")
 
 
 def _apply(user: User, body: dict[str, Any]) -> None:

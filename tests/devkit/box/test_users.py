@@ -127,6 +127,39 @@ async def test_a_managed_login_is_unique(box: BoxCaller) -> None:
     assert refused.json()["code"] == "user_login_already_used"
 
 
+async def test_a_login_of_another_enterprise_is_taken_and_invisible(
+    box: BoxCaller,
+) -> None:
+    await box.settings(logins_elsewhere=["M@x.io"])
+    refused = await create(box, name="M", login="m@X.io")
+    assert refused.status_code == 409
+    assert refused.json()["code"] == "user_login_already_used"
+    assert await find(box, filter_term="m@x.io") == []
+
+
+async def test_a_new_login_is_not_found_at_once_either(box: BoxCaller) -> None:
+    await box.settings(lookup_lag_s=60)
+    await create(box, name="M", login="m@x.io")
+    assert await find(box, filter_term="m@x.io") == []
+    assert len(await find(box)) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"job_title": "x" * 101},
+        {"language": 7},
+        {"is_external_collab_restricted": "true"},
+    ],
+)
+async def test_attributes_of_a_wrong_form_are_refused(
+    box: BoxCaller, wrong: dict[str, Any]
+) -> None:
+    refused = await create(box, name="M", login="m@x.io", **wrong)
+    assert refused.status_code == 400
+    assert refused.json()["code"] == "bad_request"
+
+
 async def test_app_access_only_has_no_hand_on_managed_users(box: BoxCaller) -> None:
     managed = (await create(box, name="M", login="m@x.io")).json()["id"]
     app_user = await box.app_user()
