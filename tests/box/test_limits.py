@@ -7,9 +7,9 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from sso_box_api.box import Box, NoVerdict, OutcomeUnknown, within
+from sso_box_api.box import Box, BoxToken, NoVerdict, OutcomeUnknown, within
 from sso_box_api.box.breaker import Breaker, Shut
-from sso_box_api.box.budget import Budgets, Lane, NoRoom, Pace
+from sso_box_api.box.budget import Budgets, Lane, NoRoom, Pace, Places
 from sso_box_api.box.deadline import Allowance
 from tests.support.box_script import Script, box_settings, client_over, token, user
 
@@ -485,6 +485,74 @@ async def test_a_wait_for_a_connection_of_ours_is_no_failure_of_box(
     box_hangs.hangs = False
     script.on("GET", READ, (200, user()))
     assert (await box.get_user("11")).id == "11"
+
+
+# The places
+
+
+async def test_who_came_first_gets_the_place_first() -> None:
+    places, order = Places(1), list[int]()
+    given = Allowance(asyncio.get_running_loop().time() + 5)
+
+    async def call(number: int) -> None:
+        async with places.place(given):
+            order.append(number)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(call(number) for number in range(5)))
+    assert order == [0, 1, 2, 3, 4]
+
+
+async def test_a_queue_for_places_is_bounded_and_says_when_to_come_back() -> None:
+    places, leave = Places(2), asyncio.Event()
+    given = Allowance(asyncio.get_running_loop().time() + 5)
+
+    async def call() -> None:
+        async with places.place(given):
+            await leave.wait()
+
+    calls = [asyncio.create_task(call()) for _ in range(2 + 16)]
+    await asyncio.sleep(0)
+    with pytest.raises(NoRoom) as told:
+        await call()
+    assert told.value.wait_s == 1.0
+    leave.set()
+    await asyncio.gather(*calls)
+    await call()
+
+
+async def test_a_mint_that_finds_no_place_before_its_deadline_is_not_sent(
+    script: Script,
+) -> None:
+    box_hangs = Hanging(script, "/oauth2/token")
+    box = client_of(box_hangs, script, max_token_calls=1)
+    parent = BoxToken("parent", 2e9, 3600)
+    first = asyncio.create_task(box.downscope(parent, ["s"], None))
+    await box_hangs.asked.wait()
+    with within(0.05), pytest.raises(NoVerdict, match="token call not sent") as caught:
+        await box.downscope(parent, ["s"], None)
+    assert caught.value.retry_after == 1
+    assert box_hangs.sent == 1
+    first.cancel()
+    await asyncio.wait([first])
+    box_hangs.hangs = False
+    assert (await box.downscope(parent, ["s"], None)).access_token == "T1"
+
+
+async def test_mints_leave_connections_to_the_other_calls(script: Script) -> None:
+    box_hangs = Hanging(script, "/oauth2/token")
+    box = client_of(box_hangs, script, max_token_calls=1, max_connections=2)
+    box_hangs.hangs = False
+    await box.service_token()
+    box_hangs.hangs = True
+    parent = BoxToken("parent", 2e9, 3600)
+    mints = [asyncio.create_task(box.downscope(parent, ["s"], None)) for _ in "abc"]
+    await box_hangs.asked.wait()
+    script.on("GET", READ, (200, user()))
+    assert (await box.get_user("11")).id == "11"
+    for mint in mints:
+        mint.cancel()
+    await asyncio.wait(mints)
 
 
 async def test_out_of_time_not_even_a_token_is_asked_for(script: Script) -> None:

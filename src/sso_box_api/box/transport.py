@@ -25,6 +25,7 @@ Sources: developer.box.com "Rate limits" and "Common errors"; RFC 9110 section 1
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Literal, TypeVar, get_args
 
@@ -40,7 +41,7 @@ from tenacity import (
 
 from sso_box_api.box.answers import Answer, Refusal, Unreadable, read_answer
 from sso_box_api.box.breaker import Breaker, Shut
-from sso_box_api.box.budget import Budgets, Kind, Lane, NoRoom
+from sso_box_api.box.budget import Budgets, Kind, Lane, NoRoom, Places
 from sso_box_api.box.connection import never_stood
 from sso_box_api.box.deadline import Allowance, allowance
 from sso_box_api.box.failures import Failed, Trouble
@@ -77,8 +78,9 @@ class Caller:
             )
             for kind in get_args(Kind)
         }
+        self._places: dict[Kind, Places] = {"token": Places(settings.max_token_calls)}
         # Who waits for a connection of ours has not found Box wanting.
-        self._places = asyncio.Semaphore(settings.max_connections)
+        self._connections = asyncio.Semaphore(settings.max_connections)
         self._usual_s = min(settings.call_timeout_s, settings.deadline_s)
         self.state: State = "unused"
 
@@ -148,36 +150,38 @@ class Caller:
         *,
         least_s: float = 0.0,
     ) -> tuple[httpx.Request, T | Refusal]:
-        breaker = self._breakers[lane.kind]
         try:
-            breaker.check()
+            self._breakers[lane.kind].check()
             await self._budgets.wait(lane, given)
-            # Prepared last, for what is signed here lives half a minute.
-            async with asyncio.timeout_at(given.ends):
-                request = await prepare()
-                await self._places.acquire()
+            async with self._place(lane.kind, given):
+                # Prepared last, for what is signed here lives half a minute.
+                async with asyncio.timeout_at(given.ends):
+                    request = await prepare()
+                    await self._connections.acquire()
+                try:
+                    if given.left_s <= least_s:
+                        raise _unsent(lane, "too little time is left", None)
+                    timeout_s = min(timeout_s, given.left_s)
+                    outcome = await self._admitted(lane, request, parse, timeout_s)
+                finally:
+                    self._connections.release()
         except Shut as shut:
             raise _unsent(lane, "Box does not answer", shut.retry_after_s) from None
         except NoRoom as full:
             raise _unsent(lane, "the budget is used up", full.wait_s) from None
         except TimeoutError:
             raise _unsent(lane, "the deadline has passed", None) from None
-        try:
-            if given.left_s <= least_s:
-                raise _unsent(lane, "too little time is left", None)
-            timeout_s = min(timeout_s, given.left_s)
-            return request, await self._admitted(lane, request, parse, timeout_s)
-        finally:
-            self._places.release()
+        return request, outcome
+
+    def _place(self, kind: Kind, given: Allowance) -> AbstractAsyncContextManager[None]:
+        places = self._places.get(kind)
+        return nullcontext() if places is None else places.place(given)
 
     async def _admitted(
         self, lane: Lane, request: httpx.Request, parse: Parse[T], timeout_s: float
     ) -> T | Refusal:
         breaker = self._breakers[lane.kind]
-        try:
-            probe = breaker.admit()
-        except Shut as shut:
-            raise _unsent(lane, "Box does not answer", shut.retry_after_s) from None
+        probe = breaker.admit()
         # Nothing is learnt about Box where the caller leaves.
         answered: bool | None = None
         try:
