@@ -73,6 +73,25 @@ async def test_a_shared_token_does_not_fail_with_the_caller_who_asked_first(
     assert shared.access_token == "T1"
 
 
+async def test_a_throttled_mint_tells_its_wait_to_who_has_less_time(
+    script: Script,
+) -> None:
+    """The mint, which serves all who ask, could still sit that time out."""
+    box = client_over(script.transport, box_settings(deadline_s=60.0))
+    minted = script.tokens((429, b"", {"retry-after": "40"}), token())
+    with within(0.2), pytest.raises(NoVerdict, match="no token within") as caught:
+        await box.user_token("11")
+    assert 35 <= (caught.value.retry_after or 0) <= 40
+    # Who comes while that lasts does not sit out even its own deadline.
+    with within(30.0), pytest.raises(NoVerdict) as caught:
+        await box.user_token("11")
+    assert 35 <= (caught.value.retry_after or 0) <= 40
+    assert minted.call_count == 1
+    mint = box._user("11")._minting
+    assert mint is not None
+    mint.cancel()
+
+
 # The budgets
 
 

@@ -63,7 +63,7 @@ class Auth:
         self._clock = clock
         self._caller = Caller(settings, transport)
         self._clock_offset_s = 0.0
-        self._service = self._kept(self._mint_service)
+        self._service = self._kept(self._mint_service, credentials.enterprise_id)
         self._users: LRUCache[str, KeptToken] = LRUCache(MAX_USERS)
 
     def state(self) -> State:
@@ -152,14 +152,18 @@ class Auth:
             return not unauthorized or refused.box_code == "insufficient_scope"
         return True
 
-    def _kept(self, mint: Callable[[], Awaitable[BoxToken]]) -> KeptToken:
-        deadline_s = self._settings.deadline_s
-        return KeptToken(mint, clock=self._clock, deadline_s=deadline_s)
+    def _kept(self, mint: Callable[[], Awaitable[BoxToken]], subject: str) -> KeptToken:
+        return KeptToken(
+            mint,
+            clock=self._clock,
+            deadline_s=self._settings.deadline_s,
+            held_s=partial(self._caller.held_s, Lane("token", subject)),
+        )
 
     def _user(self, box_user_id: str) -> KeptToken:
         if box_user_id not in self._users:
             mint = partial(self._mint, "user", box_user_id)
-            self._users[box_user_id] = self._kept(mint)
+            self._users[box_user_id] = self._kept(mint, box_user_id)
         return self._users[box_user_id]
 
     async def _mint_service(self) -> BoxToken:

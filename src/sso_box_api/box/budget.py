@@ -72,7 +72,7 @@ class Pace:
 
     def held_s(self, now: float) -> float:
         """Seconds of a hold that are left."""
-        return self._held_until - now
+        return max(0.0, self._held_until - now)
 
     def hold(self, now: float, seconds: float) -> None:
         """Let nothing go for a while, because Box said so."""
@@ -141,6 +141,11 @@ class Budgets:
         """Send nothing in this lane for the time that Box asked for."""
         now = asyncio.get_running_loop().time()
         self._pace(lane, background=False).hold(now, seconds)
+
+    def held_s(self, lane: Lane) -> float:
+        """Seconds that are left of such a hold, 0 if there is none."""
+        now = asyncio.get_running_loop().time()
+        return self._pace(lane, background=False).held_s(now)
 
     def _pace(self, lane: Lane, *, background: bool) -> Pace:
         key = (lane, background)

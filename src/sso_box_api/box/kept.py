@@ -14,6 +14,7 @@ class KeptToken:
     """Renewed ahead of its expiry when somebody asks, and never handed out past it.
 
     ``deadline_s`` is the time of a mint: it serves many, so no caller's own holds.
+    ``held_s`` tells for how many seconds more Box wants no mint.
     """
 
     def __init__(
@@ -22,10 +23,12 @@ class KeptToken:
         *,
         clock: Callable[[], float],
         deadline_s: float,
+        held_s: Callable[[], float],
     ) -> None:
         self._mint = mint
         self._clock = clock
         self._deadline_s = deadline_s
+        self._held_s = held_s
         self._token: BoxToken | None = None
         self._minting: asyncio.Task[BoxToken] | None = None
 
@@ -70,9 +73,15 @@ class KeptToken:
             task.exception()  # whoever waits is told; nobody has to
 
     async def _wait(self, minting: asyncio.Task[BoxToken]) -> BoxToken:
+        given = allowance(self._deadline_s)
         try:
-            async with asyncio.timeout_at(allowance(self._deadline_s).ends):
-                # Shielded: who leaves must not take the token from the others.
-                return await asyncio.shield(minting)
+            # The mint may have the time to wait for as long as Box asked, and its
+            # caller not.
+            if self._held_s() < given.left_s:
+                async with asyncio.timeout_at(given.ends):
+                    # Shielded: who leaves must not take the token from the others.
+                    return await asyncio.shield(minting)
         except TimeoutError:
-            raise NoVerdict(Trouble("no token within the deadline")) from None
+            pass
+        late = Trouble("no token within the deadline")
+        raise NoVerdict(late, retry_after_s=self._held_s() or None)

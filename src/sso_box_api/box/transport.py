@@ -84,6 +84,10 @@ class Caller:
         self._usual_s = min(settings.call_timeout_s, settings.deadline_s)
         self.state: State = "unused"
 
+    def held_s(self, lane: Lane) -> float:
+        """Seconds for which Box wants no more calls of this lane; 0 if none."""
+        return self._budgets.held_s(lane)
+
     async def call(
         self,
         lane: Lane,
