@@ -574,6 +574,20 @@ async def test_mints_leave_connections_to_the_other_calls(script: Script) -> Non
     await asyncio.wait(mints)
 
 
+async def test_slow_uploads_leave_connections_to_the_logins(script: Script) -> None:
+    box_hangs = Hanging(script, "/api/2.0/files/content")
+    box = client_of(box_hangs, script, max_uploads=2, max_connections=3)
+    slow = [asyncio.create_task(box.upload_file("0", n, b"x")) for n in "abcd"]
+    await box_hangs.asked.wait()
+    script.on("GET", READ, (200, user()))
+    assert (await box.get_user("11")).id == "11"
+    assert (await box.user_token("12")).access_token == "T1"
+    assert box_hangs.sent == 2
+    for upload in slow:
+        upload.cancel()
+    await asyncio.wait(slow)
+
+
 async def test_out_of_time_not_even_a_token_is_asked_for(script: Script) -> None:
     tokens = script.tokens(token())
     box = client_over(script.transport, box_settings())

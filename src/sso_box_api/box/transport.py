@@ -78,7 +78,11 @@ class Caller:
             )
             for kind in get_args(Kind)
         }
-        self._places: dict[Kind, Places] = {"token": Places(settings.max_token_calls)}
+        # A rush of mints or slow uploads leaves connections to the other calls.
+        self._places: dict[Kind, Places] = {
+            "token": Places(settings.max_token_calls),
+            "upload": Places(settings.max_uploads),
+        }
         # Who waits for a connection of ours has not found Box wanting.
         self._connections = asyncio.Semaphore(settings.max_connections)
         self._usual_s = min(settings.call_timeout_s, settings.deadline_s)
