@@ -2,7 +2,8 @@
 
 Box documents two forms of refusal: the API's error object and OAuth's ``error`` with
 ``error_description``. 401 and 403 often have an empty body and say why in
-WWW-Authenticate (RFC 6750 section 3).
+WWW-Authenticate (RFC 6750 section 3). Anything on the way can answer with no body, so
+one counts only with a header that Box sends.
 """
 
 import json
@@ -84,12 +85,8 @@ async def read_answer(response: httpx.Response) -> Answer:
 
 
 def read_refusal(answer: Answer) -> Refusal:
-    """Read a 4xx; ``Unreadable`` if it is not in Box's form.
-
-    Box leaves bodies empty, but not with 404, which anything on the way can answer.
-    """
-    empty = not answer.body and answer.status != httpx.codes.NOT_FOUND
-    data = {} if empty else answer.json()
+    """Read a 4xx; ``Unreadable`` if it is not in Box's form."""
+    data = {} if _empty_by_box(answer) else answer.json()
     code = _plain(data.get("code")) or _plain(data.get("error")) or _challenge(answer)
     if data and not code:
         raise Unreadable
@@ -123,6 +120,13 @@ def http_date(value: str | None) -> datetime | None:
 def is_id(value: str) -> bool:
     """Whether a text is an id of Box's: decimal digits."""
     return re.fullmatch(r"[0-9]{1,20}", value) is not None
+
+
+def _empty_by_box(answer: Answer) -> bool:
+    if answer.body or answer.status == httpx.codes.NOT_FOUND:
+        return False
+    challenge = answer.headers.get("www-authenticate", "")
+    return bool(answer.request_id) or challenge.lower().startswith("bearer")
 
 
 def _challenge(answer: Answer) -> str:

@@ -193,9 +193,22 @@ class Auth:
             data = answer.json()
             return read_token(data, asked_at, subject), data
 
+        former_s, learnt = self._clock_offset_s, False
+
+        def recover(refusal: Refusal) -> bool:
+            nonlocal learnt
+            learnt = self._learn_clock(refusal)
+            return learnt
+
         prepare = self._post("/oauth2/token", fresh_form)
-        lane = Lane("token", subject)
-        return await self._caller.call(lane, prepare, parse, self._learn_clock)
+        try:
+            lane = Lane("token", subject)
+            return await self._caller.call(lane, prepare, parse, recover)
+        except RefusedByBox:
+            # A date that did not help was not Box's, and would spoil what comes next.
+            if learnt:
+                self._clock_offset_s = former_s
+            raise
 
     def _grant(self, kind: Subject, subject_id: str) -> dict[str, str]:
         key = self._credentials.private_key
@@ -226,11 +239,15 @@ class Auth:
         }
 
     def _learn_clock(self, refusal: Refusal) -> bool:
-        """Take Box's time where an assertion failed on time or on a used ``jti``."""
-        if refusal.code != "invalid_grant" or refusal.date is None:
+        """Take Box's time where an assertion failed on time or on a used ``jti``.
+
+        False where another assertion would fail as well: a new ``jti`` needs no date.
+        """
+        if refusal.code != "invalid_grant":
             return False
-        if not re.search(r"\b(exp|jti)\b", refusal.description):
-            return False
+        named = re.findall(r"\b(exp|jti)\b", refusal.description)
+        if not named or refusal.date is None:
+            return "jti" in named
         self._clock_offset_s = refusal.date.timestamp() - self._clock()
         logger.warning("Box's clock is %+.0f s from ours", self._clock_offset_s)
         return True
