@@ -393,6 +393,19 @@ async def test_a_second_401_is_a_refusal(client: Box, script: Script) -> None:
     assert "enabled" in caught.value.hint
 
 
+async def test_a_token_that_may_too_little_is_kept(client: Box, script: Script) -> None:
+    minted = script.tokens(token("T1"), token("T2"))
+    refusal = (401, b"", {"www-authenticate": 'Bearer error="insufficient_scope"'})
+    asked = script.on("GET", "/2.0/users/11", refusal)
+    script.on("POST", "/2.0/users", refusal)
+    for _ in range(2):
+        with pytest.raises(RefusedByBox, match="insufficient_scope"):
+            await client.get_user("11")
+        with pytest.raises(RefusedByBox, match="insufficient_scope"):
+            await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    assert (asked.call_count, minted.call_count) == (2, 1)
+
+
 async def test_two_calls_refused_together_renew_the_token_once(
     client: Box, script: Script
 ) -> None:

@@ -148,8 +148,7 @@ class Auth:
         try:
             await self._caller.call(Lane("api", "probe"), prepare, Answer.json)
         except RefusedByBox as refused:
-            unauthorized = refused.box_status == httpx.codes.UNAUTHORIZED
-            return not unauthorized or refused.box_code == "insufficient_scope"
+            return not refuses_the_token(refused.box_status, refused.box_code)
         return True
 
     def _kept(self, mint: Callable[[], Awaitable[BoxToken]], subject: str) -> KeptToken:
@@ -287,6 +286,14 @@ def _url(url: str) -> httpx.URL:
     # Most calls go to one of a few addresses, and taking one apart costs a tenth of
     # a call.
     return httpx.URL(url)
+
+
+def refuses_the_token(status: int, code: str) -> bool:
+    """Whether a refusal says that a token is dead, rather than that it may too little.
+
+    RFC 6750 section 3.1 answers the latter with 403, Box at times with 401.
+    """
+    return status == httpx.codes.UNAUTHORIZED and code != "insufficient_scope"
 
 
 def nothing(answer: Answer) -> None:
