@@ -411,7 +411,7 @@ async def test_two_calls_refused_together_renew_the_token_once(
 ) -> None:
     minted = script.tokens(token("T1"), token("T2"))
 
-    def answer(request: httpx.Request) -> tuple[int, Any]:
+    def answer(request: httpx.Request) -> tuple[Any, ...]:
         old = request.headers["authorization"] == "Bearer T1"
         return (401, b"", BY_BOX) if old else (200, user())
 

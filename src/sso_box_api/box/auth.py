@@ -291,7 +291,7 @@ def _url(url: str) -> httpx.URL:
 def refuses_the_token(status: int, code: str) -> bool:
     """Whether a refusal says that a token is dead, rather than that it may too little.
 
-    RFC 6750 section 3.1 answers the latter with 403, Box at times with 401.
+    For the latter RFC 6750 section 3.1 has 403; a 401 that says so means it all the same.
     """
     return status == httpx.codes.UNAUTHORIZED and code != "insufficient_scope"
 
