@@ -2,7 +2,7 @@
 
 Called by the modules above with plain values; knows nothing of identities, accounts
 or the database. The way down: users, content, sharing → api → auth → transport →
-verdict → answers.
+answers.
 """
 
 from sso_box_api.box.api import Ensured

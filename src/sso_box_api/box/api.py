@@ -14,18 +14,18 @@ from urllib.parse import urlencode
 
 import httpx
 
-from sso_box_api.box.answers import Refusal
+from sso_box_api.box.answers import Parse
 from sso_box_api.box.auth import Auth, refuses_the_token
 from sso_box_api.box.budget import Kind, Lane
 from sso_box_api.box.failures import (
     NoVerdict,
     OutcomeUnknown,
+    Refusal,
     RefusedByBox,
     Trouble,
 )
 from sso_box_api.box.lists import Read, marker_page, offset_page
 from sso_box_api.box.tokens import BoxToken
-from sso_box_api.box.verdict import Parse
 
 T = TypeVar("T")
 

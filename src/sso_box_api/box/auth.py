@@ -17,17 +17,23 @@ from urllib.parse import urlencode
 import httpx
 from cachetools import LRUCache
 
-from sso_box_api.box.answers import Answer, Refusal
+from sso_box_api.box.answers import Answer
 from sso_box_api.box.assertion import Subject, sign_assertion
 from sso_box_api.box.budget import Lane
 from sso_box_api.box.credentials import BoxCredentials
 from sso_box_api.box.failures import (
+    Refusal,
     RefusedByBox,
     SubjectTokenRejected,
     Trouble,
 )
-from sso_box_api.box.kept import KeptToken
-from sso_box_api.box.tokens import BoxToken, Downscoped, read_grants, read_token
+from sso_box_api.box.tokens import (
+    BoxToken,
+    Downscoped,
+    KeptToken,
+    read_grants,
+    read_token,
+)
 from sso_box_api.box.transport import Caller, State
 from sso_box_api.errors import BoxRefused
 from sso_box_api.settings import BoxSettings

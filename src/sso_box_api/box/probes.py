@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 
-from sso_box_api.box.answers import Answer, Refusal, Unreadable
+from sso_box_api.box.answers import Answer, Unreadable
 from sso_box_api.box.api import Api
 from sso_box_api.box.budget import Kind, Lane
-from sso_box_api.box.failures import NoVerdict
+from sso_box_api.box.failures import NoVerdict, Refusal
 from sso_box_api.box.lists import id_of, offset_page, whole
 from sso_box_api.box.transport import Recover
 

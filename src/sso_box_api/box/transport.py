@@ -39,13 +39,20 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from sso_box_api.box.answers import Answer, Refusal, Unreadable, read_answer
+from sso_box_api.box.answers import (
+    Answer,
+    Parse,
+    Unreadable,
+    accepted,
+    judge,
+    read_answer,
+    where_of,
+)
 from sso_box_api.box.breaker import Breaker, Shut
 from sso_box_api.box.budget import Budgets, Kind, Lane, NoRoom, Places
 from sso_box_api.box.connection import never_stood
 from sso_box_api.box.deadline import Allowance, allowance
-from sso_box_api.box.failures import Failed, Trouble
-from sso_box_api.box.verdict import Parse, accepted, judge, where_of
+from sso_box_api.box.failures import Failed, Refusal, Trouble
 from sso_box_api.settings import BoxSettings
 
 logger = logging.getLogger(__name__)
