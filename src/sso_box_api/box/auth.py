@@ -2,23 +2,21 @@
 
 A signed assertion is good for one attempt: Box remembers its ``jti`` even when it
 answers 429, so each attempt signs a new one. Sources: developer.box.com "JWT without
-SDKs", "Client Credentials Grant", "Downscope a token", "Revoke token"; RFC 7523,
-RFC 8693 section 2.1.
+SDKs", "Downscope a token", "Revoke token"; RFC 8693 section 2.1.
 """
 
-import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 from cachetools import LRUCache
 
 from sso_box_api.box.answers import Answer
-from sso_box_api.box.assertion import Subject, sign_assertion
+from sso_box_api.box.assertion import Grants, Subject
 from sso_box_api.box.budget import Lane
 from sso_box_api.box.credentials import BoxCredentials
 from sso_box_api.box.failures import (
@@ -38,14 +36,9 @@ from sso_box_api.box.transport import Caller, State
 from sso_box_api.errors import BoxRefused
 from sso_box_api.settings import BoxSettings
 
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
 # A name at Box, not an address: the same whatever SSO_BOX_BOX__API_URL says.
 RESOURCE_ROOT = "https://api.box.com/2.0"
 
-JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
 
@@ -68,7 +61,7 @@ class Auth:
         self._settings = settings
         self._clock = clock
         self._caller = Caller(settings, transport)
-        self._clock_offset_s = 0.0
+        self._grants = Grants(credentials, settings.jwt_algorithm, clock)
         self._service = self._kept(self._mint_service, credentials.enterprise_id)
         self._users: LRUCache[str, KeptToken] = LRUCache(MAX_USERS)
 
@@ -79,7 +72,7 @@ class Auth:
     @property
     def clock_offset_s(self) -> float:
         """How far Box's clock is ahead of ours, as far as Box made us notice."""
-        return self._clock_offset_s
+        return self._grants.offset_s
 
     async def service_token(self) -> BoxToken:
         """Return the service account's token, from memory while it lives.
@@ -132,7 +125,7 @@ class Auth:
 
         Raises ``BoxUnavailable``, ``BoxRefused``: then the token may still live.
         """
-        form = {**self._client(), "token": token}
+        form = {**self._grants.client(), "token": token}
         try:
             prepare = self._post("/oauth2/revoke", lambda: form)
             await self._caller.call(Lane("token", "revoke"), prepare, nothing)
@@ -179,7 +172,7 @@ class Auth:
             raise
 
     async def _mint(self, kind: Subject, subject_id: str) -> BoxToken:
-        form = partial(self._grant, kind, subject_id)
+        form = partial(self._grants.form, kind, subject_id)
         token, _ = await self._token(form, subject_id)
         return token
 
@@ -198,11 +191,11 @@ class Auth:
             data = answer.json()
             return read_token(data, asked_at, subject), data
 
-        former_s, learnt = self._clock_offset_s, False
+        former_s, learnt = self._grants.offset_s, False
 
         def recover(refusal: Refusal) -> bool:
             nonlocal learnt
-            learnt = self._learn_clock(refusal)
+            learnt = self._grants.learn_clock(refusal)
             return learnt
 
         prepare = self._post("/oauth2/token", fresh_form)
@@ -212,50 +205,8 @@ class Auth:
         except RefusedByBox:
             # A date that did not help was not Box's, and would spoil what comes next.
             if learnt:
-                self._clock_offset_s = former_s
+                self._grants.offset_s = former_s
             raise
-
-    def _grant(self, kind: Subject, subject_id: str) -> dict[str, str]:
-        key = self._credentials.private_key
-        if key is None:
-            return {
-                **self._client(),
-                "grant_type": "client_credentials",
-                "box_subject_type": kind,
-                "box_subject_id": subject_id,
-            }
-        return {
-            **self._client(),
-            "grant_type": JWT_BEARER,
-            "assertion": sign_assertion(
-                self._credentials,
-                key,
-                kind,
-                subject_id,
-                algorithm=self._settings.jwt_algorithm,
-                box_now=self._clock() + self._clock_offset_s,
-            ),
-        }
-
-    def _client(self) -> dict[str, str]:
-        return {
-            "client_id": self._credentials.client_id,
-            "client_secret": self._credentials.client_secret,
-        }
-
-    def _learn_clock(self, refusal: Refusal) -> bool:
-        """Take Box's time where an assertion failed on time or on a used ``jti``.
-
-        False where another assertion would fail as well: a new ``jti`` needs no date.
-        """
-        if refusal.code != "invalid_grant":
-            return False
-        named = re.findall(r"\b(exp|jti)\b", refusal.description)
-        if not named or refusal.date is None:
-            return "jti" in named
-        self._clock_offset_s = refusal.date.timestamp() - self._clock()
-        logger.warning("Box's clock is %+.0f s from ours", self._clock_offset_s)
-        return True
 
     def _post(
         self, path: str, form: Callable[[], Mapping[str, str]]

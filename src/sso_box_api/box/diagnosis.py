@@ -35,7 +35,7 @@ class Check:
     switch: str = ""
 
 
-class Examined(Probes, Users):
+class _Examined(Probes, Users):
     """What of the client the diagnosis uses."""
 
 
@@ -48,7 +48,7 @@ class _Tried(Generic[T]):
 
 
 async def diagnose(
-    box: Examined,
+    client: Users,
     *,
     enterprise_id: str,
     scopes: Sequence[str],
@@ -61,6 +61,7 @@ async def diagnose(
     ``scopes``: all that profiles may ask for. ``origins``: of the pages that call Box.
     ``strict``: whether an answer that does not say what was granted is refused.
     """
+    box = _Examined(client)
     reached = await _try("network", "called the API", box.reach())
     yield reached.check
     if not reached.check.ok:
@@ -126,7 +127,7 @@ def _clock(skew_s: float | None) -> Check:
     return Check("clock", tried, ok=False, said=said, switch=hints.CLOCK)
 
 
-async def _account(box: Examined, enterprise_id: str) -> list[Check]:
+async def _account(box: _Examined, enterprise_id: str) -> list[Check]:
     who = await _try("account", "asked whom the service token is for", box.whoami())
     found = [who.check]
     if who.value and who.value.enterprise_id not in {None, enterprise_id}:
@@ -160,7 +161,7 @@ def _users(users: _Tried[list[SeenUser]]) -> Check:
 
 
 async def _with_a_known_user(
-    box: Examined, users: Sequence[SeenUser], scopes: Sequence[str], *, strict: bool
+    box: _Examined, users: Sequence[SeenUser], scopes: Sequence[str], *, strict: bool
 ) -> AsyncIterator[Check]:
     subject = next((u for u in users if u.is_app_user and u.is_active), None)
     if subject is None:
@@ -172,7 +173,7 @@ async def _with_a_known_user(
 
 
 async def _tokens(
-    box: Examined, box_user_id: str, scopes: Sequence[str], *, strict: bool
+    box: _Examined, box_user_id: str, scopes: Sequence[str], *, strict: bool
 ) -> AsyncIterator[Check]:
     """Mint and narrow, and revoke whatever was minted."""
     mint = box.user_token(box_user_id)
@@ -191,7 +192,7 @@ async def _tokens(
 
 
 async def _scope_faults(
-    box: Examined, parent: BoxToken, scopes: Sequence[str], *, strict: bool
+    box: _Examined, parent: BoxToken, scopes: Sequence[str], *, strict: bool
 ) -> list[Check]:
     """Ask for all at once; only if that goes wrong, for each, to name the culprits."""
     every = await _narrow(box, parent, scopes, strict=strict)
@@ -202,7 +203,7 @@ async def _scope_faults(
 
 
 async def _narrow(
-    box: Examined, parent: BoxToken, scopes: Sequence[str], *, strict: bool
+    box: _Examined, parent: BoxToken, scopes: Sequence[str], *, strict: bool
 ) -> Check | None:
     """Return what is wrong with a token of these scopes, None where nothing is."""
     name = "scopes" if len(scopes) > 1 else f"scope {scopes[0]}"
@@ -237,7 +238,7 @@ def _compared(granted: set[str], asked: set[str], *, strict: bool) -> tuple[str,
 
 
 async def _write_test(
-    box: Examined, scopes: Sequence[str], *, strict: bool
+    box: _Examined, scopes: Sequence[str], *, strict: bool
 ) -> AsyncIterator[Check]:
     """Make a user, use it, delete it; whatever cannot be deleted is named."""
     external_id = f"sso-box-api-doctor-{secrets.token_hex(8)}"
@@ -272,7 +273,7 @@ async def _write_test(
         )
 
 
-async def _make(box: Examined, external_id: str) -> BoxUser:
+async def _make(box: _Examined, external_id: str) -> BoxUser:
     try:
         return await box.create_app_user(
             TEST_NAME, external_id, timeout_s=CHECK_TIME_S / 2

@@ -48,6 +48,11 @@ class _AsExpected(Exception):
 class Probes(Api):
     """Read-only calls. All raise ``NoVerdict``, and ``RefusedByBox`` where said."""
 
+    def __init__(self, client: Api) -> None:
+        """Ask over the connection of a client, with its tokens and budgets."""
+        # What a client is made of is set once and never exchanged, so it can be shared.
+        vars(self).update(vars(client))
+
     async def reach(self) -> float | None:
         """Call the API without a token; return how far Box's clock is ahead, if told.
 
