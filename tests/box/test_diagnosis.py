@@ -332,6 +332,20 @@ async def test_the_access_level_is_told(
     assert any(said in check.said for check in checks)
 
 
+@pytest.mark.parametrize("managed", [True, False])
+async def test_nothing_is_concluded_from_users_that_were_not_seen(
+    emulated: Box, enterprise: Enterprise, box: Control, *, managed: bool
+) -> None:
+    seen = {"id": "11", "status": "inactive", "is_platform_access_only": not managed}
+    body = {"entries": [seen], "total_count": 1001, "limit": 1000, "offset": 0}
+    await box.fault("GET", "/2.0/users", status=200, body=body)
+    checks = {c.name: c.said for c in await examine(emulated, enterprise)}
+    assert checks["users"].startswith(
+        "sees managed users" if managed else "no managed user is among the first 1"
+    )
+    assert "no app user among the first 1 " in checks["user tokens"]
+
+
 @pytest.mark.usefixtures("ada")
 async def test_a_scope_that_the_app_does_not_hold_is_named_alone(
     emulated: Box, enterprise: Enterprise

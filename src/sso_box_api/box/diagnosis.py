@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from sso_box_api.box import hints
 from sso_box_api.box.deadline import within
 from sso_box_api.box.failures import NoVerdict, OutcomeUnknown, RefusedByBox
+from sso_box_api.box.lists import Page
 from sso_box_api.box.probes import Probes, SeenUser
 from sso_box_api.box.tokens import BoxToken
 from sso_box_api.box.users import BoxUser, Users
@@ -148,24 +149,26 @@ async def _account(box: _Examined, enterprise_id: str) -> list[Check]:
     return [*found, root.check, Check("groups", "listed groups", ok=True, said=said)]
 
 
-def _users(users: _Tried[list[SeenUser]]) -> Check:
+def _users(users: _Tried[Page[SeenUser]]) -> Check:
     if users.value is None:
         return users.check
-    managed = sum(not user.is_app_user for user in users.value)
-    said = (
-        f"sees managed users: App Access Level is {hints.ENTERPRISE_ACCESS}"
-        if managed
-        else f"sees app users only; for managed users set {hints.ENTERPRISE_ACCESS}"
-    )
+    if any(not user.is_app_user for user in users.value.entries):
+        said = f"sees managed users: App Access Level is {hints.ENTERPRISE_ACCESS}"
+    elif users.value.next:
+        said = f"no managed user is among the first {len(users.value.entries)}"
+    else:
+        said = f"sees app users only; for managed users set {hints.ENTERPRISE_ACCESS}"
     return Check("users", users.check.tried, ok=True, said=said)
 
 
 async def _with_a_known_user(
-    box: _Examined, users: Sequence[SeenUser], scopes: Sequence[str], *, strict: bool
+    box: _Examined, users: Page[SeenUser], scopes: Sequence[str], *, strict: bool
 ) -> AsyncIterator[Check]:
-    subject = next((u for u in users if u.is_app_user and u.is_active), None)
+    usable = (u for u in users.entries if u.is_app_user and u.is_active)
+    subject = next(usable, None)
     if subject is None:
-        said = "there is no app user yet to try it with; run with --write-test"
+        seen = f"among the first {len(users.entries)}" if users.next else "yet"
+        said = f"there is no app user {seen} to try it with; run with --write-test"
         yield Check("user tokens", "looked for an app user", ok=True, said=said)
         return
     async for check in _tokens(box, subject.id, scopes, strict=strict):

@@ -15,10 +15,10 @@ from sso_box_api.box.answers import Answer, Unreadable
 from sso_box_api.box.api import Api
 from sso_box_api.box.budget import Kind, Lane
 from sso_box_api.box.failures import NoVerdict, Refusal
-from sso_box_api.box.lists import id_of, offset_page, whole
+from sso_box_api.box.lists import Page, id_of, offset_page, whole
 from sso_box_api.box.transport import Recover
 
-_SAMPLE = 100
+_SAMPLE = 1000  # the most that Box lists at once
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,13 @@ class Probes(Api):
         path = "/2.0/users/me?fields=id,enterprise"
         return await self._api("GET", path, whole(_whoami))
 
-    async def sample_users(self) -> list[SeenUser]:
+    async def sample_users(self) -> Page[SeenUser]:
         """See the first users; ``RefusedByBox`` without 'Manage users'."""
         fields = "id,status,is_platform_access_only"
         path = f"/2.0/users?fields={fields}&limit={_SAMPLE}&offset=0"
-        parse = partial(offset_page, _seen_user, _SAMPLE, 0)
-        return (await self._api("GET", path, parse)).entries
+        return await self._api(
+            "GET", path, partial(offset_page, _seen_user, _SAMPLE, 0)
+        )
 
     async def see_root(self) -> None:
         """See the root folder; ``RefusedByBox`` without a content scope."""
