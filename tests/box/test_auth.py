@@ -251,6 +251,17 @@ async def test_a_refusal_that_is_not_about_time_teaches_nothing(
     assert client.clock_offset_s == 0
 
 
+async def test_clocks_are_learnt_from_no_other_refusal(
+    client: Box, script: Script
+) -> None:
+    date = formatdate(time.time() + 300, usegmt=True)
+    minted = script.tokens(refused("invalid_request", EXP, date=date))
+    with pytest.raises(RefusedByBox):
+        await client.service_token()
+    assert minted.call_count == 1
+    assert client.clock_offset_s == 0
+
+
 # Client credentials
 
 
@@ -346,6 +357,35 @@ async def test_renewal_ahead_of_expiry_lets_nobody_wait(script: Script) -> None:
     renewal = client._service._minting
     assert renewal is not None
     await renewal
+    assert (await client.service_token()).access_token == "T2"
+
+
+@pytest.mark.parametrize(("life", "ahead"), [(3600, 300), (600, 300), (100, 50)])
+async def test_a_token_is_renewed_five_minutes_ahead_or_at_half_of_a_short_life(
+    script: Script, life: int, ahead: int
+) -> None:
+    clock = Clock(1000.0)
+    client = client_over(script.transport, clock=clock)
+    script.tokens(token("T1", expires_in=life), token("T2"))
+    await client.service_token()
+    clock.now += life - ahead - 1
+    renewals = []
+    for _ in range(2):
+        assert (await client.service_token()).access_token == "T1"
+        renewals.append(client._service._minting)
+        clock.now += 1
+    early, due = renewals
+    assert early is None
+    assert due is not None
+    await due
+
+
+async def test_a_token_is_never_handed_out_at_its_end(script: Script) -> None:
+    clock = Clock(1000.0)
+    client = client_over(script.transport, clock=clock)
+    script.tokens(token("T1"), token("T2"))
+    await client.service_token()
+    clock.now += 3600
     assert (await client.service_token()).access_token == "T2"
 
 

@@ -185,6 +185,17 @@ async def test_after_a_429_the_others_of_that_user_wait_too(script: Script) -> N
     assert (await box.user_token("11")).access_token == "T1"
 
 
+async def test_a_retry_after_of_an_outage_holds_nobody_else(script: Script) -> None:
+    """The breaker is for that: one server of Box may fail, and the next answer."""
+    box = client_with(script, max_attempts=1)
+    read = script.on("GET", READ, (503, b"", {"retry-after": "30"}), (200, user()))
+    with pytest.raises(NoVerdict) as caught:
+        await box.get_user("11")
+    assert caught.value.retry_after == 30
+    assert (await box.get_user("11")).id == "11"
+    assert read.call_count == 2
+
+
 def test_a_hold_is_never_longer_than_the_minute_that_box_counts_by() -> None:
     pace = Pace(1000)
     pace.hold(100.0, 3600.0)
@@ -266,6 +277,34 @@ def test_stragglers_neither_prolong_the_rest_nor_end_the_probe(
     breaker.note(answered=False, probe=False)
     with pytest.raises(Shut):
         breaker.admit()
+
+
+def test_a_late_answer_opens_it_for_all(breaker: Breaker) -> None:
+    breaker.note(answered=True, probe=False)
+    assert breaker.admit() is False
+
+
+def test_a_late_call_that_says_nothing_leaves_it_shut(breaker: Breaker) -> None:
+    breaker.note(answered=None, probe=False)
+    with pytest.raises(Shut):
+        breaker.admit()
+
+
+def test_a_probe_that_fails_after_a_late_answer_is_one_failure(
+    breaker: Breaker, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock.now = 5.0
+    assert breaker.admit() is True
+    breaker.note(answered=True, probe=False)
+    caplog.clear()
+    breaker.note(answered=False, probe=True)
+    assert breaker.admit() is False
+    assert "none is sent" not in caplog.text
+    for _ in range(2):
+        breaker.note(answered=False, probe=False)
+    with pytest.raises(Shut) as caught:
+        breaker.admit()
+    assert caught.value.retry_after_s == 5.0
 
 
 async def test_an_outage_costs_no_call_and_says_when_to_come_back(

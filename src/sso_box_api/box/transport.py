@@ -124,7 +124,7 @@ class Caller:
         limit = stop_after_attempt(self._settings.max_attempts)
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda e: isinstance(e, Failed) and e.again),
-            wait=_pause,
+            wait=pause,
             stop=lambda s: limit(s) or s.upcoming_sleep >= given.left_s,
             before_sleep=_log_retry,
             reraise=True,
@@ -264,7 +264,8 @@ def _at_most(seconds: float, given: Allowance) -> Allowance:
     return replace(given, ends=min(given.ends, ends))
 
 
-def _pause(state: RetryCallState) -> float:
+def pause(state: RetryCallState) -> float:
+    """Seconds before the next attempt: what Box asked for, and full jitter on top."""
     failed = state.outcome.exception() if state.outcome else None
     asked = failed.retry_after_s if isinstance(failed, Failed) else None
     return (asked or 0.0) + _jitter(state)
