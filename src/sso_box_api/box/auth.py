@@ -129,6 +129,7 @@ class Auth:
         try:
             prepare = self._post("/oauth2/revoke", lambda: form)
             await self._caller.call(Lane("token", "revoke"), prepare, nothing)
+            # An empty 200 is all that Box documents, so a proxy's passes for it.
         except RefusedByBox:
             # Box does not say how it refuses a dead token, so the token is tried.
             if await self.is_live(token):

@@ -40,11 +40,12 @@ class Lane:
 
 
 class NoRoom(Exception):
-    """The next place comes after the deadline: ``wait_s`` seconds from now."""
+    """A call's turn would come too late; ``wait_s`` seconds from now it may be better."""
 
-    def __init__(self, wait_s: float) -> None:
+    def __init__(self, wait_s: float, why: str = "the budget is used up") -> None:
         super().__init__()
         self.wait_s = wait_s
+        self.why = why
 
 
 class Pace:
@@ -91,13 +92,13 @@ class Places:
     async def place(self, allowance: Allowance) -> AsyncIterator[None]:
         """Hold a place; raises ``NoRoom`` if none comes free before the deadline."""
         if self._waiting >= self._longest:
-            raise NoRoom(FULL_S)
+            raise NoRoom(FULL_S, "too many are under way")
         self._waiting += 1
         try:
             async with asyncio.timeout_at(allowance.ends):
                 await self._free.acquire()
         except TimeoutError:
-            raise NoRoom(FULL_S) from None
+            raise NoRoom(FULL_S, "too many are under way") from None
         finally:
             self._waiting -= 1
         try:

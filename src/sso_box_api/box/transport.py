@@ -6,7 +6,7 @@ what came back                      repeatable call        a write, sent once
 connection never stood, 429         again                  NoVerdict
 time-out, reset, cut or slow body   again                  OutcomeUnknown
 5xx, 408, 3xx, not in Box's form    again                  OutcomeUnknown
-breaker shut, no place in budget    NoVerdict at once      NoVerdict at once
+breaker shut, budget or queue full   NoVerdict at once      NoVerdict at once
 401; 400 naming exp or jti          once more, at once     RefusedByBox
 any other 4xx in Box's form         RefusedByBox           RefusedByBox
 ==================================  =====================  =====================
@@ -16,9 +16,10 @@ each attempt is prepared, and so signed, anew. "Again" waits for Retry-After if 
 one, plus full jitter, within ``max_attempts`` and the deadline that the request has
 for all its calls together (``deadline.within``); after that it is NoVerdict, which is
 503 box_unavailable. What a write came to when its outcome is unknown is for its caller
-to look up. Each attempt waits for its turn in the budget of its Box user and passes
-the breaker of its kind: uploads that fail stop no login. Only a body in Box's form
-counts as Box's word: a proxy's 404 must not make a person disappear.
+to look up. Each attempt waits for its turn in the budget of its Box user and, where it
+is a token call or an upload, for a place among those, and passes the breaker of its
+kind: uploads that are slow or fail stop no login. Only an answer in Box's form counts
+as Box's word: a proxy's 404 must not make a person disappear.
 Sources: developer.box.com "Rate limits" and "Common errors"; RFC 9110 section 10.2.3.
 """
 
@@ -95,10 +96,6 @@ class Caller:
         self._usual_s = min(settings.call_timeout_s, settings.deadline_s)
         self.state: State = "unused"
 
-    def held_s(self, lane: Lane) -> float:
-        """Seconds for which Box wants no more calls of this lane; 0 if none."""
-        return self._budgets.held_s(lane)
-
     async def call(
         self,
         lane: Lane,
@@ -155,6 +152,10 @@ class Caller:
             raise failed.unavailable() from None
         return accepted(request, outcome)
 
+    def held_s(self, lane: Lane) -> float:
+        """Seconds for which Box wants no more calls of this lane; 0 if none."""
+        return self._budgets.held_s(lane)
+
     async def _attempt(
         self,
         lane: Lane,
@@ -183,7 +184,7 @@ class Caller:
         except Shut as shut:
             raise _unsent(lane, "Box does not answer", shut.retry_after_s) from None
         except NoRoom as full:
-            raise _unsent(lane, "the budget is used up", full.wait_s) from None
+            raise _unsent(lane, full.why, full.wait_s) from None
         except TimeoutError:
             raise _unsent(lane, "the deadline has passed", None) from None
         return request, outcome
