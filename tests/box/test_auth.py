@@ -38,6 +38,7 @@ from tests.support.box_script import (
 )
 
 EXP = "Please check the 'exp' claim."
+BY_BOX = {"box-request-id": "r1"}
 PARENT = BoxToken("parent-token", time.time() + 3600, 3600)
 
 
@@ -214,6 +215,29 @@ async def test_a_clock_that_box_goes_on_refusing_is_a_refusal(
     assert minted.call_count == 2
 
 
+async def test_a_used_jti_is_replaced_also_where_box_shows_no_date(
+    client: Box, script: Script
+) -> None:
+    used = refused("invalid_grant", "Please check the 'jti' claim.", date="")
+    minted = script.tokens(used, token())
+    assert (await client.service_token()).access_token == "T1"
+    assert minted.call_count == 2
+
+
+async def test_a_date_that_did_not_help_is_not_believed_any_longer(
+    script: Script,
+) -> None:
+    clock = Clock(1_800_000_000)
+    client = client_over(script.transport, clock=clock)
+    wrong = formatdate(clock.now + 3600, usegmt=True)
+    minted = script.tokens(*[refused("invalid_grant", EXP, date=wrong)] * 2, token())
+    with pytest.raises(RefusedByBox):
+        await client.service_token()
+    await client.service_token()
+    ends = [claims(form)["exp"] - clock.now for form in forms(minted)]
+    assert ends == [30, 3630, 30]
+
+
 async def test_a_refusal_that_is_not_about_time_teaches_nothing(
     client: Box, script: Script
 ) -> None:
@@ -221,6 +245,17 @@ async def test_a_refusal_that_is_not_about_time_teaches_nothing(
     minted = script.tokens(
         refused("invalid_grant", "Please check the 'sub' claim.", date=date)
     )
+    with pytest.raises(RefusedByBox):
+        await client.service_token()
+    assert minted.call_count == 1
+    assert client.clock_offset_s == 0
+
+
+async def test_clocks_are_learnt_from_no_other_refusal(
+    client: Box, script: Script
+) -> None:
+    date = formatdate(time.time() + 300, usegmt=True)
+    minted = script.tokens(refused("invalid_request", EXP, date=date))
     with pytest.raises(RefusedByBox):
         await client.service_token()
     assert minted.call_count == 1
@@ -325,6 +360,35 @@ async def test_renewal_ahead_of_expiry_lets_nobody_wait(script: Script) -> None:
     assert (await client.service_token()).access_token == "T2"
 
 
+@pytest.mark.parametrize(("life", "ahead"), [(3600, 300), (600, 300), (100, 50)])
+async def test_a_token_is_renewed_five_minutes_ahead_or_at_half_of_a_short_life(
+    script: Script, life: int, ahead: int
+) -> None:
+    clock = Clock(1000.0)
+    client = client_over(script.transport, clock=clock)
+    script.tokens(token("T1", expires_in=life), token("T2"))
+    await client.service_token()
+    clock.now += life - ahead - 1
+    renewals = []
+    for _ in range(2):
+        assert (await client.service_token()).access_token == "T1"
+        renewals.append(client._service._minting)
+        clock.now += 1
+    early, due = renewals
+    assert early is None
+    assert due is not None
+    await due
+
+
+async def test_a_token_is_never_handed_out_at_its_end(script: Script) -> None:
+    clock = Clock(1000.0)
+    client = client_over(script.transport, clock=clock)
+    script.tokens(token("T1"), token("T2"))
+    await client.service_token()
+    clock.now += 3600
+    assert (await client.service_token()).access_token == "T2"
+
+
 async def test_a_renewal_that_fails_leaves_the_present_token_until_it_expires(
     script: Script,
 ) -> None:
@@ -369,14 +433,27 @@ async def test_a_second_401_is_a_refusal(client: Box, script: Script) -> None:
     assert "enabled" in caught.value.hint
 
 
+async def test_a_token_that_may_too_little_is_kept(client: Box, script: Script) -> None:
+    minted = script.tokens(token("T1"), token("T2"))
+    refusal = (401, b"", {"www-authenticate": 'Bearer error="insufficient_scope"'})
+    asked = script.on("GET", "/2.0/users/11", refusal)
+    script.on("POST", "/2.0/users", refusal)
+    for _ in range(2):
+        with pytest.raises(RefusedByBox, match="insufficient_scope"):
+            await client.get_user("11")
+        with pytest.raises(RefusedByBox, match="insufficient_scope"):
+            await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
+    assert (asked.call_count, minted.call_count) == (2, 1)
+
+
 async def test_two_calls_refused_together_renew_the_token_once(
     client: Box, script: Script
 ) -> None:
     minted = script.tokens(token("T1"), token("T2"))
 
-    def answer(request: httpx.Request) -> tuple[int, Any]:
+    def answer(request: httpx.Request) -> tuple[Any, ...]:
         old = request.headers["authorization"] == "Bearer T1"
-        return (401, b"") if old else (200, user())
+        return (401, b"", BY_BOX) if old else (200, user())
 
     script.on("GET", "/2.0/users/11", answer)
     await asyncio.gather(*(client.get_user("11") for _ in range(5)))
@@ -395,7 +472,7 @@ async def test_a_late_refusal_does_not_drop_the_token_that_came_since() -> None:
         if request.headers["authorization"] == "Bearer T1":
             if request.url.path.endswith("/12"):
                 await renewed.wait()
-            return httpx.Response(401)
+            return httpx.Response(401, headers=BY_BOX)
         return httpx.Response(200, json=user(request.url.path[-2:]))
 
     client = client_over(httpx.MockTransport(answer))
@@ -555,7 +632,7 @@ async def test_revoking_names_the_client_and_the_token(
     "probe",
     [
         (200, {}),
-        (403, b""),
+        (403, b"", BY_BOX),
         (401, b"", {"www-authenticate": 'Bearer error="insufficient_scope"'}),
     ],
 )
@@ -567,6 +644,27 @@ async def test_a_refused_revocation_of_a_token_that_lives_is_not_done(
     with pytest.raises(RefusedByBox) as caught:
         await client.revoke("hush-token")
     assert caught.value.box_code == "invalid_client"
+
+
+@pytest.mark.parametrize(
+    "by_a_proxy", [{}, {"www-authenticate": 'Basic realm="proxy"'}], ids=["bare", "401"]
+)
+async def test_an_empty_401_of_a_proxy_does_not_count_as_revoked(
+    client: Box, script: Script, by_a_proxy: dict[str, str]
+) -> None:
+    script.on("GET", "/2.0/users/me", (401, b"", by_a_proxy))
+    with pytest.raises(BoxUnavailable, match="not in Box's form"):
+        await client.is_live("hush-token")
+
+
+@pytest.mark.parametrize(
+    "by_box", [BY_BOX, {"www-authenticate": 'Bearer realm="Service"'}]
+)
+async def test_an_empty_401_of_box_says_that_a_token_is_dead(
+    client: Box, script: Script, by_box: dict[str, str]
+) -> None:
+    script.on("GET", "/2.0/users/me", (401, b"", by_box))
+    assert not await client.is_live("hush-token")
 
 
 async def test_a_page_of_a_proxy_does_not_count_as_revoked(

@@ -219,6 +219,53 @@ async def test_no_proxy_is_obeyed(
         assert (await box.service_token()).access_token
 
 
+async def test_no_proxy_is_judged_for_the_upload_host_by_itself(
+    tcp_settings: BoxSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        await say(writer, b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    upload_url = "http://upload.invalid/api"
+    settings = tcp_settings.model_copy(update={"upload_url": upload_url})
+    async with open_transport(settings) as http:
+        box = Box(credentials(settings), settings, http)
+        with pytest.raises(BoxUnavailable):
+            await box.upload_file("0", "a", b"x")
+    assert [line.split(b"?")[0] for line in asked] == [
+        b"POST http://upload.invalid/api/2.0/files/content"
+    ]
+    server.close()
+
+
+async def test_after_the_connection_is_closed_box_is_unavailable(
+    tcp_settings: BoxSettings,
+) -> None:
+    http = open_transport(tcp_settings)
+    box = Box(credentials(tcp_settings), tcp_settings, http)
+    await box.service_token()
+    await http.aclose()
+    with pytest.raises(BoxUnavailable) as caught:
+        await box.create_app_user("Ada", "sb1-ada", timeout_s=1)
+    assert not isinstance(caught.value, OutcomeUnknown)
+
+
+async def test_a_connection_that_was_closed_unused_opens_none(
+    tcp_settings: BoxSettings,
+) -> None:
+    settings = tcp_settings.model_copy(update={"max_attempts": 1})
+    http = open_transport(settings)
+    await http.aclose()
+    with pytest.raises(BoxUnavailable):
+        await Box(credentials(settings), settings, http).service_token()
+
+
 # The emulator's faults, over TCP
 
 

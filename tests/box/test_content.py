@@ -1,6 +1,7 @@
 """Folders, uploads, collaborations and groups: each step made once, and found again."""
 
 import hashlib
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -219,6 +220,29 @@ async def test_an_upload_that_arrived_otherwise_is_not_done(
     script.on("GET", "/2.0/folders/0/items", (200, {"entries": []}))
     with pytest.raises(OutcomeUnknown):
         await scripted.upload_file("0", "a", CONTENT)
+
+
+@pytest.mark.parametrize("size", [1024 * 1024, 1024 * 1024 + 1])
+async def test_a_large_file_is_hashed_and_packed_beside_the_event_loop(
+    scripted: Box, script: Script, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    content, threads, sha1 = bytes(size), list[threading.Thread](), hashlib.sha1
+
+    def noted(data: bytes, *, usedforsecurity: bool) -> Any:
+        threads.append(threading.current_thread())
+        return sha1(data, usedforsecurity=usedforsecurity)
+
+    digest = sha1(content).hexdigest()
+    file = {"type": "file", "id": "5", "name": "a", "sha1": digest}
+    sent = script.router.route(host="upload.box.com")
+    sent.respond(201, json={"entries": [file]})
+    monkeypatch.setattr(hashlib, "sha1", noted)
+    assert (await scripted.upload_file("0", "a", content)).created
+    small = size == 1024 * 1024
+    assert [t is threading.main_thread() for t in threads] == [small]
+    request = sent.calls.last.request
+    assert request.headers["content-md5"] == digest
+    assert content in request.content
 
 
 async def test_what_needs_an_upload_session_is_not_sent(scripted: Box) -> None:

@@ -7,9 +7,9 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from sso_box_api.box import Box, NoVerdict, OutcomeUnknown, within
+from sso_box_api.box import Box, BoxToken, NoVerdict, OutcomeUnknown, within
 from sso_box_api.box.breaker import Breaker, Shut
-from sso_box_api.box.budget import Budgets, Lane, NoRoom, Pace
+from sso_box_api.box.budget import Budgets, Lane, NoRoom, Pace, Places
 from sso_box_api.box.deadline import Allowance
 from tests.support.box_script import Script, box_settings, client_over, token, user
 
@@ -71,6 +71,25 @@ async def test_a_shared_token_does_not_fail_with_the_caller_who_asked_first(
 
     _, shared = await asyncio.gather(hurried(), box.service_token())
     assert shared.access_token == "T1"
+
+
+async def test_a_throttled_mint_tells_its_wait_to_who_has_less_time(
+    script: Script,
+) -> None:
+    """The mint, which serves all who ask, could still sit that time out."""
+    box = client_over(script.transport, box_settings(deadline_s=60.0))
+    minted = script.tokens((429, b"", {"retry-after": "40"}), token())
+    with within(0.2), pytest.raises(NoVerdict, match="no token within") as caught:
+        await box.user_token("11")
+    assert 35 <= (caught.value.retry_after or 0) <= 40
+    # Who comes while that lasts does not sit out even its own deadline.
+    with within(30.0), pytest.raises(NoVerdict) as caught:
+        await box.user_token("11")
+    assert 35 <= (caught.value.retry_after or 0) <= 40
+    assert minted.call_count == 1
+    mint = box._user("11")._minting
+    assert mint is not None
+    mint.cancel()
 
 
 # The budgets
@@ -166,6 +185,17 @@ async def test_after_a_429_the_others_of_that_user_wait_too(script: Script) -> N
     assert (await box.user_token("11")).access_token == "T1"
 
 
+async def test_a_retry_after_of_an_outage_holds_nobody_else(script: Script) -> None:
+    """The breaker is for that: one server of Box may fail, and the next answer."""
+    box = client_with(script, max_attempts=1)
+    read = script.on("GET", READ, (503, b"", {"retry-after": "30"}), (200, user()))
+    with pytest.raises(NoVerdict) as caught:
+        await box.get_user("11")
+    assert caught.value.retry_after == 30
+    assert (await box.get_user("11")).id == "11"
+    assert read.call_count == 2
+
+
 def test_a_hold_is_never_longer_than_the_minute_that_box_counts_by() -> None:
     pace = Pace(1000)
     pace.hold(100.0, 3600.0)
@@ -247,6 +277,34 @@ def test_stragglers_neither_prolong_the_rest_nor_end_the_probe(
     breaker.note(answered=False, probe=False)
     with pytest.raises(Shut):
         breaker.admit()
+
+
+def test_a_late_answer_opens_it_for_all(breaker: Breaker) -> None:
+    breaker.note(answered=True, probe=False)
+    assert breaker.admit() is False
+
+
+def test_a_late_call_that_says_nothing_leaves_it_shut(breaker: Breaker) -> None:
+    breaker.note(answered=None, probe=False)
+    with pytest.raises(Shut):
+        breaker.admit()
+
+
+def test_a_probe_that_fails_after_a_late_answer_is_one_failure(
+    breaker: Breaker, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock.now = 5.0
+    assert breaker.admit() is True
+    breaker.note(answered=True, probe=False)
+    caplog.clear()
+    breaker.note(answered=False, probe=True)
+    assert breaker.admit() is False
+    assert "none is sent" not in caplog.text
+    for _ in range(2):
+        breaker.note(answered=False, probe=False)
+    with pytest.raises(Shut) as caught:
+        breaker.admit()
+    assert caught.value.retry_after_s == 5.0
 
 
 async def test_an_outage_costs_no_call_and_says_when_to_come_back(
@@ -485,6 +543,91 @@ async def test_a_wait_for_a_connection_of_ours_is_no_failure_of_box(
     box_hangs.hangs = False
     script.on("GET", READ, (200, user()))
     assert (await box.get_user("11")).id == "11"
+
+
+# The places
+
+
+async def test_who_came_first_gets_the_place_first() -> None:
+    places, order = Places(1), list[int]()
+    given = Allowance(asyncio.get_running_loop().time() + 5)
+
+    async def call(number: int) -> None:
+        async with places.place(given):
+            order.append(number)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(call(number) for number in range(5)))
+    assert order == [0, 1, 2, 3, 4]
+
+
+async def test_a_queue_for_places_is_bounded_and_says_when_to_come_back() -> None:
+    places, leave = Places(2), asyncio.Event()
+    given = Allowance(asyncio.get_running_loop().time() + 5)
+
+    async def call() -> None:
+        async with places.place(given):
+            await leave.wait()
+
+    calls = [asyncio.create_task(call()) for _ in range(2 + 16)]
+    await asyncio.sleep(0)
+    with pytest.raises(NoRoom) as told:
+        await call()
+    assert told.value.wait_s == 1.0
+    leave.set()
+    await asyncio.gather(*calls)
+    await call()
+
+
+async def test_a_mint_that_finds_no_place_before_its_deadline_is_not_sent(
+    script: Script,
+) -> None:
+    box_hangs = Hanging(script, "/oauth2/token")
+    box = client_of(box_hangs, script, max_token_calls=1)
+    parent = BoxToken("parent", 2e9, 3600)
+    first = asyncio.create_task(box.downscope(parent, ["s"], None))
+    await box_hangs.asked.wait()
+    with (
+        within(0.05),
+        pytest.raises(NoVerdict, match="too many are under way") as caught,
+    ):
+        await box.downscope(parent, ["s"], None)
+    assert caught.value.retry_after == 1
+    assert box_hangs.sent == 1
+    first.cancel()
+    await asyncio.wait([first])
+    box_hangs.hangs = False
+    assert (await box.downscope(parent, ["s"], None)).access_token == "T1"
+
+
+async def test_mints_leave_connections_to_the_other_calls(script: Script) -> None:
+    box_hangs = Hanging(script, "/oauth2/token")
+    box = client_of(box_hangs, script, max_token_calls=1, max_connections=2)
+    box_hangs.hangs = False
+    await box.service_token()
+    box_hangs.hangs = True
+    parent = BoxToken("parent", 2e9, 3600)
+    mints = [asyncio.create_task(box.downscope(parent, ["s"], None)) for _ in "abc"]
+    await box_hangs.asked.wait()
+    script.on("GET", READ, (200, user()))
+    assert (await box.get_user("11")).id == "11"
+    for mint in mints:
+        mint.cancel()
+    await asyncio.wait(mints)
+
+
+async def test_slow_uploads_leave_connections_to_the_logins(script: Script) -> None:
+    box_hangs = Hanging(script, "/api/2.0/files/content")
+    box = client_of(box_hangs, script, max_uploads=2, max_connections=3)
+    slow = [asyncio.create_task(box.upload_file("0", n, b"x")) for n in "abcd"]
+    await box_hangs.asked.wait()
+    script.on("GET", READ, (200, user()))
+    assert (await box.get_user("11")).id == "11"
+    assert (await box.user_token("12")).access_token == "T1"
+    assert box_hangs.sent == 2
+    for upload in slow:
+        upload.cancel()
+    await asyncio.wait(slow)
 
 
 async def test_out_of_time_not_even_a_token_is_asked_for(script: Script) -> None:

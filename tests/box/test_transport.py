@@ -7,9 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from tenacity import AsyncRetrying, RetryCallState
 
 from sso_box_api.box import Box, OutcomeUnknown, RefusedByBox
+from sso_box_api.box.failures import Failed, Trouble
 from sso_box_api.box.hints import hint
+from sso_box_api.box.transport import pause
 from sso_box_api.errors import BoxUnavailable
 from tests.support.box_script import (
     Script,
@@ -135,6 +138,23 @@ async def test_retry_after_is_waited_for(client: Box, script: Script) -> None:
     await client.get_user("11")
     # A lower bound, which a slow machine cannot break.
     assert times[1] - times[0] >= 1
+
+
+@pytest.mark.parametrize("asked", [None, 7.0])
+@pytest.mark.parametrize(
+    ("attempt", "most"), [(1, 0.25), (2, 0.5), (3, 1.0), (5, 4.0), (9, 4.0)]
+)
+def test_jitter_takes_any_part_of_a_growing_pause(
+    attempt: int, most: float, asked: float | None
+) -> None:
+    state = RetryCallState(AsyncRetrying(), None, (), {})
+    state.attempt_number = attempt
+    failed = Failed(Trouble("GET /"), retry_after_s=asked)
+    state.set_exception((Failed, failed, None))
+    jitter = sorted(pause(state) - (asked or 0.0) for _ in range(200))
+    # That one of these fails by chance is less likely than one in ten to the twelfth.
+    assert 0 <= jitter[0] < most / 4
+    assert most * 3 / 4 < jitter[-1] <= most
 
 
 async def test_no_failure_of_the_token_is_multiplied_by_the_call(

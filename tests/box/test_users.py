@@ -194,6 +194,9 @@ async def test_an_answer_without_the_asked_fields_still_has_the_new_id(
         (201, user(name="x" * 1024 * 1024)),
         (404, b"<html>no such page"),
         (409, b"<html>"),
+        (400, b""),
+        (409, b""),
+        (410, b""),
         httpx.ReadTimeout("slow"),
         httpx.ReadError("reset"),
         httpx.WriteError("reset"),
@@ -216,7 +219,7 @@ async def test_an_unclear_answer_leaves_the_outcome_unknown_after_one_post(
     "answer",
     [
         (429, b"", {"retry-after": "7"}),
-        (401, b""),
+        (401, b"", {"box-request-id": "r1"}),
         httpx.ConnectError("refused"),
         httpx.ConnectTimeout("no answer"),
         httpx.PoolTimeout("busy"),
@@ -239,7 +242,8 @@ async def test_what_was_certainly_not_done_is_plainly_unavailable_after_one_post
 async def test_after_a_401_the_next_creation_has_a_new_token(script: Script) -> None:
     script.tokens(token("T1"), token("T2"))
     client = client_over(script.transport)
-    posted = script.on("POST", "/2.0/users", (401, b""), (201, user()))
+    refusal = (401, b"", {"box-request-id": "r1"})
+    posted = script.on("POST", "/2.0/users", refusal, (201, user()))
     with pytest.raises(BoxUnavailable):
         await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
     await client.create_app_user("Ada", "sb1-ada", timeout_s=2)
@@ -277,7 +281,9 @@ async def test_a_slow_service_token_leaves_the_connection_half_of_what_is_left()
     assert limits[0] <= 0.8
 
 
-@pytest.mark.parametrize("body", [error(409, "conflict"), (409, b"")])
+@pytest.mark.parametrize(
+    "body", [error(409, "conflict"), (409, b"", {"box-request-id": "r1"})]
+)
 async def test_a_conflict_is_told_apart(client: Box, script: Script, body: Any) -> None:
     posted = script.on("POST", "/2.0/users", body)
     with pytest.raises(ConflictAtBox):

@@ -2,7 +2,7 @@
 
 Called by the modules above with plain values; knows nothing of identities, accounts
 or the database. The way down: users, content, sharing → api → auth → transport →
-verdict → answers.
+answers.
 """
 
 from sso_box_api.box.api import Ensured
@@ -10,7 +10,7 @@ from sso_box_api.box.connection import open_transport
 from sso_box_api.box.content import Content, Item
 from sso_box_api.box.credentials import BoxCredentials, load_credentials
 from sso_box_api.box.deadline import within
-from sso_box_api.box.diagnosis import Check, Examined, diagnose
+from sso_box_api.box.diagnosis import Check, diagnose
 from sso_box_api.box.failures import (
     ConflictAtBox,
     InvalidResource,
@@ -22,10 +22,10 @@ from sso_box_api.box.failures import (
 )
 from sso_box_api.box.sharing import Collaboration, Group, Membership, Sharing
 from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
-from sso_box_api.box.users import BoxUser, UserAttributes
+from sso_box_api.box.users import BoxUser, UserAttributes, Users
 
 
-class Box(Content, Sharing, Examined):
+class Box(Users, Content, Sharing):
     """One Box app in one enterprise, over one HTTP client that the caller closes."""
 
 

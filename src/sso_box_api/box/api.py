@@ -14,18 +14,18 @@ from urllib.parse import urlencode
 
 import httpx
 
-from sso_box_api.box.answers import Refusal
-from sso_box_api.box.auth import Auth
+from sso_box_api.box.answers import Parse
+from sso_box_api.box.auth import Auth, refuses_the_token
 from sso_box_api.box.budget import Kind, Lane
 from sso_box_api.box.failures import (
     NoVerdict,
     OutcomeUnknown,
+    Refusal,
     RefusedByBox,
     Trouble,
 )
 from sso_box_api.box.lists import Read, marker_page, offset_page
 from sso_box_api.box.tokens import BoxToken
-from sso_box_api.box.verdict import Parse
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class Api(Auth):
             return build({"authorization": f"Bearer {used.access_token}"})
 
         def renew(refusal: Refusal) -> bool:
-            if refusal.status != httpx.codes.UNAUTHORIZED:
+            if not refuses_the_token(refusal.status, refusal.code):
                 return False
             kept.forget(used)
             return True
@@ -98,7 +98,7 @@ class Api(Auth):
                 lane, prepare, parse, timeout_s=once_within_s
             )
         except RefusedByBox as refused:
-            if refused.box_status != httpx.codes.UNAUTHORIZED:
+            if not refuses_the_token(refused.box_status, refused.box_code):
                 raise
             kept.forget(used)
             raise NoVerdict(Trouble(refused.reason), retry_after_s=1) from None

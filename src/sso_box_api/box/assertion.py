@@ -1,12 +1,16 @@
-"""The signed assertion of the JWT grant: good for one attempt, and for thirty seconds.
+"""What asks Box for a token: the app's secret and, for an app with a key, an assertion.
 
-Signed with ``cryptography`` itself. Source: developer.box.com "JWT without SDKs";
-RFC 7523 section 3.
+An assertion is good for one attempt, and for thirty seconds of Box's clock. Signed with
+``cryptography`` itself. Sources: developer.box.com "JWT without SDKs", "Client
+Credentials Grant"; RFC 7523 section 3.
 """
 
 import json
+import logging
+import re
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -14,6 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 
 from sso_box_api.box.credentials import BoxCredentials
+from sso_box_api.box.failures import Refusal
+
+logger = logging.getLogger(__name__)
 
 Subject = Literal["enterprise", "user"]
 Algorithm = Literal["RS256", "RS384", "RS512"]
@@ -24,9 +31,67 @@ _HASHES: dict[Algorithm, SHA256 | SHA384 | SHA512] = {
     "RS512": SHA512(),
 }
 
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
 # A name at Box, not an address: the same whatever SSO_BOX_BOX__API_URL says.
 AUDIENCE = "https://api.box.com/oauth2/token"
 LIFE_S = 30  # half of the 60 s that Box allows: equal room for skew both ways
+
+
+class Grants:
+    """The forms of one app, and how far Box's clock is ahead of ours, ``offset_s``."""
+
+    def __init__(
+        self,
+        credentials: BoxCredentials,
+        algorithm: Algorithm,
+        clock: Callable[[], float],
+    ) -> None:
+        self._credentials = credentials
+        self._algorithm = algorithm
+        self._clock = clock
+        self.offset_s = 0.0
+
+    def client(self) -> dict[str, str]:
+        """Name the app, as every form does but that of a downscope."""
+        return {
+            "client_id": self._credentials.client_id,
+            "client_secret": self._credentials.client_secret,
+        }
+
+    def form(self, kind: Subject, subject_id: str) -> dict[str, str]:
+        """Ask for the token of a subject, for one attempt."""
+        key = self._credentials.private_key
+        if key is None:
+            return {
+                **self.client(),
+                "grant_type": "client_credentials",
+                "box_subject_type": kind,
+                "box_subject_id": subject_id,
+            }
+        assertion = sign_assertion(
+            self._credentials,
+            key,
+            kind,
+            subject_id,
+            algorithm=self._algorithm,
+            box_now=self._clock() + self.offset_s,
+        )
+        return {**self.client(), "grant_type": JWT_BEARER, "assertion": assertion}
+
+    def learn_clock(self, refusal: Refusal) -> bool:
+        """Take Box's time where an assertion failed on time or on a used ``jti``.
+
+        False where another assertion would fail as well: a new ``jti`` needs no date.
+        """
+        if refusal.code != "invalid_grant":
+            return False
+        named = re.findall(r"\b(exp|jti)\b", refusal.description)
+        if not named or refusal.date is None:
+            return "jti" in named
+        self.offset_s = refusal.date.timestamp() - self._clock()
+        logger.warning("Box's clock is %+.0f s from ours", self.offset_s)
+        return True
 
 
 def sign_assertion(

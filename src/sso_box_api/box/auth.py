@@ -2,44 +2,43 @@
 
 A signed assertion is good for one attempt: Box remembers its ``jti`` even when it
 answers 429, so each attempt signs a new one. Sources: developer.box.com "JWT without
-SDKs", "Client Credentials Grant", "Downscope a token", "Revoke token"; RFC 7523,
-RFC 8693 section 2.1.
+SDKs", "Downscope a token", "Revoke token"; RFC 8693 section 2.1.
 """
 
-import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 from cachetools import LRUCache
 
-from sso_box_api.box.answers import Answer, Refusal
-from sso_box_api.box.assertion import Subject, sign_assertion
+from sso_box_api.box.answers import Answer
+from sso_box_api.box.assertion import Grants, Subject
 from sso_box_api.box.budget import Lane
 from sso_box_api.box.credentials import BoxCredentials
 from sso_box_api.box.failures import (
+    Refusal,
     RefusedByBox,
     SubjectTokenRejected,
     Trouble,
 )
-from sso_box_api.box.kept import KeptToken
-from sso_box_api.box.tokens import BoxToken, Downscoped, read_grants, read_token
+from sso_box_api.box.tokens import (
+    BoxToken,
+    Downscoped,
+    KeptToken,
+    read_grants,
+    read_token,
+)
 from sso_box_api.box.transport import Caller, State
 from sso_box_api.errors import BoxRefused
 from sso_box_api.settings import BoxSettings
 
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
 # A name at Box, not an address: the same whatever SSO_BOX_BOX__API_URL says.
 RESOURCE_ROOT = "https://api.box.com/2.0"
 
-JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
 
@@ -62,8 +61,8 @@ class Auth:
         self._settings = settings
         self._clock = clock
         self._caller = Caller(settings, transport)
-        self._clock_offset_s = 0.0
-        self._service = self._kept(self._mint_service)
+        self._grants = Grants(credentials, settings.jwt_algorithm, clock)
+        self._service = self._kept(self._mint_service, credentials.enterprise_id)
         self._users: LRUCache[str, KeptToken] = LRUCache(MAX_USERS)
 
     def state(self) -> State:
@@ -73,7 +72,7 @@ class Auth:
     @property
     def clock_offset_s(self) -> float:
         """How far Box's clock is ahead of ours, as far as Box made us notice."""
-        return self._clock_offset_s
+        return self._grants.offset_s
 
     async def service_token(self) -> BoxToken:
         """Return the service account's token, from memory while it lives.
@@ -126,10 +125,11 @@ class Auth:
 
         Raises ``BoxUnavailable``, ``BoxRefused``: then the token may still live.
         """
-        form = {**self._client(), "token": token}
+        form = {**self._grants.client(), "token": token}
         try:
             prepare = self._post("/oauth2/revoke", lambda: form)
             await self._caller.call(Lane("token", "revoke"), prepare, nothing)
+            # An empty 200 is all that Box documents, so a proxy's passes for it.
         except RefusedByBox:
             # Box does not say how it refuses a dead token, so the token is tried.
             if await self.is_live(token):
@@ -148,18 +148,21 @@ class Auth:
         try:
             await self._caller.call(Lane("api", "probe"), prepare, Answer.json)
         except RefusedByBox as refused:
-            unauthorized = refused.box_status == httpx.codes.UNAUTHORIZED
-            return not unauthorized or refused.box_code == "insufficient_scope"
+            return not refuses_the_token(refused.box_status, refused.box_code)
         return True
 
-    def _kept(self, mint: Callable[[], Awaitable[BoxToken]]) -> KeptToken:
-        deadline_s = self._settings.deadline_s
-        return KeptToken(mint, clock=self._clock, deadline_s=deadline_s)
+    def _kept(self, mint: Callable[[], Awaitable[BoxToken]], subject: str) -> KeptToken:
+        return KeptToken(
+            mint,
+            clock=self._clock,
+            deadline_s=self._settings.deadline_s,
+            held_s=partial(self._caller.held_s, Lane("token", subject)),
+        )
 
     def _user(self, box_user_id: str) -> KeptToken:
         if box_user_id not in self._users:
             mint = partial(self._mint, "user", box_user_id)
-            self._users[box_user_id] = self._kept(mint)
+            self._users[box_user_id] = self._kept(mint, box_user_id)
         return self._users[box_user_id]
 
     async def _mint_service(self) -> BoxToken:
@@ -170,7 +173,7 @@ class Auth:
             raise
 
     async def _mint(self, kind: Subject, subject_id: str) -> BoxToken:
-        form = partial(self._grant, kind, subject_id)
+        form = partial(self._grants.form, kind, subject_id)
         token, _ = await self._token(form, subject_id)
         return token
 
@@ -189,47 +192,22 @@ class Auth:
             data = answer.json()
             return read_token(data, asked_at, subject), data
 
+        former_s, learnt = self._grants.offset_s, False
+
+        def recover(refusal: Refusal) -> bool:
+            nonlocal learnt
+            learnt = self._grants.learn_clock(refusal)
+            return learnt
+
         prepare = self._post("/oauth2/token", fresh_form)
-        lane = Lane("token", subject)
-        return await self._caller.call(lane, prepare, parse, self._learn_clock)
-
-    def _grant(self, kind: Subject, subject_id: str) -> dict[str, str]:
-        key = self._credentials.private_key
-        if key is None:
-            return {
-                **self._client(),
-                "grant_type": "client_credentials",
-                "box_subject_type": kind,
-                "box_subject_id": subject_id,
-            }
-        return {
-            **self._client(),
-            "grant_type": JWT_BEARER,
-            "assertion": sign_assertion(
-                self._credentials,
-                key,
-                kind,
-                subject_id,
-                algorithm=self._settings.jwt_algorithm,
-                box_now=self._clock() + self._clock_offset_s,
-            ),
-        }
-
-    def _client(self) -> dict[str, str]:
-        return {
-            "client_id": self._credentials.client_id,
-            "client_secret": self._credentials.client_secret,
-        }
-
-    def _learn_clock(self, refusal: Refusal) -> bool:
-        """Take Box's time where an assertion failed on time or on a used ``jti``."""
-        if refusal.code != "invalid_grant" or refusal.date is None:
-            return False
-        if not re.search(r"\b(exp|jti)\b", refusal.description):
-            return False
-        self._clock_offset_s = refusal.date.timestamp() - self._clock()
-        logger.warning("Box's clock is %+.0f s from ours", self._clock_offset_s)
-        return True
+        try:
+            lane = Lane("token", subject)
+            return await self._caller.call(lane, prepare, parse, recover)
+        except RefusedByBox:
+            # A date that did not help was not Box's, and would spoil what comes next.
+            if learnt:
+                self._grants.offset_s = former_s
+            raise
 
     def _post(
         self, path: str, form: Callable[[], Mapping[str, str]]
@@ -266,6 +244,14 @@ def _url(url: str) -> httpx.URL:
     # Most calls go to one of a few addresses, and taking one apart costs a tenth of
     # a call.
     return httpx.URL(url)
+
+
+def refuses_the_token(status: int, code: str) -> bool:
+    """Whether a refusal says that a token is dead, rather than that it may too little.
+
+    For the latter RFC 6750 section 3.1 has 403; a 401 that says so means it all the same.
+    """
+    return status == httpx.codes.UNAUTHORIZED and code != "insufficient_scope"
 
 
 def nothing(answer: Answer) -> None:

@@ -61,8 +61,11 @@ class Breaker:
             self._failures = 0
         elif answered is False:
             self._failures += 1
-            # Not by stragglers, which were sent before: they would prolong the rest.
-            if self._failures == self._limit or probe:
+            # Not by stragglers, which were sent before: they would prolong the rest. And
+            # where one of them was answered, the failure of the probe is but the first.
+            if self._failures == self._limit or (
+                probe and self._failures > self._limit
+            ):
                 self._rest()
 
     def _rest(self) -> None:

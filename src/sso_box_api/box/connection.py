@@ -8,6 +8,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from typing_extensions import override
 
 from sso_box_api.errors import ConfigurationError
 from sso_box_api.settings import BoxSettings
@@ -26,23 +27,53 @@ _BEFORE_IT_STOOD = (
 def open_transport(settings: BoxSettings) -> httpx.AsyncBaseTransport:
     """Open the production transport; the client that takes it closes it.
 
-    aiohttp below httpx: httpx's own pool costs milliseconds of CPU a call. Obeys
-    HTTPS_PROXY and NO_PROXY, which httpx ignores where it is given a transport.
+    Obeys HTTPS_PROXY and NO_PROXY, which httpx ignores where it is given a transport.
     """
-    url = urlsplit(settings.api_url)
-    proxy = getproxies().get(url.scheme)
-    if proxy_bypass(url.hostname or ""):
-        proxy = None
+    return _TwoHosts(settings)
+
+
+class _TwoHosts(httpx.AsyncBaseTransport):
+    """Box's API and upload hosts, each of them behind a proxy or not."""
+
+    def __init__(self, settings: BoxSettings) -> None:
+        self._upload_host = urlsplit(settings.upload_url).hostname
+        self._to_uploads = _way(settings.upload_url, settings.max_connections)
+        self._to_api = _way(settings.api_url, settings.max_connections)
+        if self._to_uploads.proxy is self._to_api.proxy is None:
+            self._to_uploads = self._to_api
+        self._closed = False
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._closed:
+            raise httpx.ConnectError("closed")  # aiohttp has a bare RuntimeError for it
+        to_uploads = request.url.host == self._upload_host
+        way = self._to_uploads if to_uploads else self._to_api
+        return await way.handle_async_request(request)
+
+    @override
+    async def aclose(self) -> None:
+        self._closed = True
+        await self._to_api.aclose()
+        await self._to_uploads.aclose()
+
+
+def _way(url: str, max_connections: int) -> AiohttpTransport:
+    # aiohttp below httpx, for httpx's own pool costs milliseconds of CPU a call.
     return AiohttpTransport(
-        client=lambda: _session(settings.max_connections),
+        client=lambda: _session(max_connections),
         verify=_public_tls(),
-        proxy=_proxy(proxy) if proxy else None,
+        proxy=_proxy_before(url),
     )
 
 
-def _proxy(url: str) -> httpx.Proxy:
+def _proxy_before(url: str) -> httpx.Proxy | None:
+    parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or proxy_bypass(parts.hostname or ""):
+        return None
     try:
-        return httpx.Proxy(url)
+        return httpx.Proxy(proxy)
     except ValueError:
         # Its text has the URL in it, and so perhaps a password.
         problem = "HTTPS_PROXY: must be a URL such as http://proxy.example:3128"

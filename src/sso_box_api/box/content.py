@@ -6,6 +6,7 @@ service account acts. Source: developer.box.com "Create folder", "List items in
 folder", "Upload small files", "Errors".
 """
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from sso_box_api.box.lists import checked_id, id_of, text, whole
 
 ROOT = "0"
 MAX_UPLOAD_BYTES = 50 * 1024 * 1024
+# Up to here packing takes a millisecond or two; above, all other calls would wait.
+MAX_INLINE_BYTES = 1024 * 1024
 _FIELDS = "id,type,name,sha1"
 _CONTENT = f"/2.0/files/content?fields={_FIELDS}"
 
@@ -98,35 +101,48 @@ class Content(Api):
     async def _upload(
         self, parent_id: str, name: str, content: bytes, as_user: str | None
     ) -> Item:
-        attributes = json.dumps({"name": name, "parent": {"id": parent_id}})
-        sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+        pack = partial(_packed, parent_id, name, content)
+        small = len(content) <= MAX_INLINE_BYTES
+        packed = pack() if small else await asyncio.to_thread(pack)
         host = self._settings.upload_url
-        # The attributes first: Box refuses them after the content.
-        form = httpx.Request(
-            "POST",
-            host + _CONTENT,
-            files=[
-                ("attributes", (None, attributes.encode())),
-                ("file", (name, content, "application/octet-stream")),
-            ],
-        )
-        body = form.read()
 
         def build(authorization: Mapping[str, str]) -> httpx.Request:
             headers = {
-                "content-type": form.headers["content-type"],
-                "content-md5": sha1,  # by that name, and SHA-1 all the same
+                "content-type": packed.content_type,
+                "content-md5": packed.sha1,  # by that name, and SHA-1 all the same
                 **authorization,
             }
-            return self._request("POST", _CONTENT, headers, body, host)
+            return self._request("POST", _CONTENT, headers, packed.body, host)
 
         return await self._authorized(
             "upload",
             build,
-            partial(_uploaded, sha1),
+            partial(_uploaded, packed.sha1),
             as_user,
             self._settings.call_timeout_s,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    content_type: str
+    body: bytes
+    sha1: str
+
+
+def _packed(parent_id: str, name: str, content: bytes) -> _Packed:
+    attributes = json.dumps({"name": name, "parent": {"id": parent_id}})
+    # The attributes first: Box refuses them after the content.
+    form = httpx.Request(
+        "POST",
+        "https://unused.invalid",
+        files=[
+            ("attributes", (None, attributes.encode())),
+            ("file", (name, content, "application/octet-stream")),
+        ],
+    )
+    sha1 = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+    return _Packed(form.headers["content-type"], form.read(), sha1)
 
 
 def _uploaded(sha1: str, answer: Answer) -> Item:

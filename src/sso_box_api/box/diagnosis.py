@@ -13,7 +13,8 @@ from typing import Generic, TypeVar
 from sso_box_api.box import hints
 from sso_box_api.box.deadline import within
 from sso_box_api.box.failures import NoVerdict, OutcomeUnknown, RefusedByBox
-from sso_box_api.box.probes import SAMPLE, Probes, SeenUser
+from sso_box_api.box.lists import Page
+from sso_box_api.box.probes import Probes, SeenUser
 from sso_box_api.box.tokens import BoxToken
 from sso_box_api.box.users import BoxUser, Users
 
@@ -35,7 +36,7 @@ class Check:
     switch: str = ""
 
 
-class Examined(Probes, Users):
+class _Examined(Probes, Users):
     """What of the client the diagnosis uses."""
 
 
@@ -48,7 +49,7 @@ class _Tried(Generic[T]):
 
 
 async def diagnose(
-    box: Examined,
+    client: Users,
     *,
     enterprise_id: str,
     scopes: Sequence[str],
@@ -63,6 +64,7 @@ async def diagnose(
     ``managed``: whether any provider's people have managed users.
     ``strict``: whether an answer that does not say what was granted is refused.
     """
+    box = _Examined(client)
     reached = await _try("network", "called the API", box.reach())
     yield reached.check
     if not reached.check.ok:
@@ -128,7 +130,7 @@ def _clock(skew_s: float | None) -> Check:
     return Check("clock", tried, ok=False, said=said, switch=hints.CLOCK)
 
 
-async def _account(box: Examined, enterprise_id: str) -> list[Check]:
+async def _account(box: _Examined, enterprise_id: str) -> list[Check]:
     who = await _try("account", "asked whom the service token is for", box.whoami())
     found = [who.check]
     if who.value and who.value.enterprise_id not in {None, enterprise_id}:
@@ -149,29 +151,31 @@ async def _account(box: Examined, enterprise_id: str) -> list[Check]:
     return [*found, root.check, Check("groups", "listed groups", ok=True, said=said)]
 
 
-def _users(users: _Tried[list[SeenUser]], *, managed: bool) -> Check:
+def _users(users: _Tried[Page[SeenUser]], *, managed: bool) -> Check:
     """An enterprise has a managed user at least, its admin: none means no access."""
     tried = users.check.tried
     if users.value is None:
         return users.check
-    if not all(user.is_app_user for user in users.value):
+    if any(not user.is_app_user for user in users.value.entries):
         said = f"sees managed users: App Access Level is {hints.ENTERPRISE_ACCESS}"
-    elif not managed:
-        said = f"sees app users only; for managed users set {hints.ENTERPRISE_ACCESS}"
-    elif len(users.value) < SAMPLE:
+    elif users.value.next:
+        said = f"no managed user is among the first {len(users.value.entries)}"
+    elif managed:
         said = "sees app users only, and there are providers with managed users"
         return Check("users", tried, ok=False, said=said, switch=hints.APP_ACCESS)
     else:
-        said = "sees app users only, but did not look at all; managed users may follow"
+        said = f"sees app users only; for managed users set {hints.ENTERPRISE_ACCESS}"
     return Check("users", tried, ok=True, said=said)
 
 
 async def _with_a_known_user(
-    box: Examined, users: Sequence[SeenUser], scopes: Sequence[str], *, strict: bool
+    box: _Examined, users: Page[SeenUser], scopes: Sequence[str], *, strict: bool
 ) -> AsyncIterator[Check]:
-    subject = next((u for u in users if u.is_app_user and u.is_active), None)
+    usable = (u for u in users.entries if u.is_app_user and u.is_active)
+    subject = next(usable, None)
     if subject is None:
-        said = "there is no app user yet to try it with; run with --write-test"
+        seen = f"among the first {len(users.entries)}" if users.next else "yet"
+        said = f"there is no app user {seen} to try it with; run with --write-test"
         yield Check("user tokens", "looked for an app user", ok=True, said=said)
         return
     async for check in _tokens(box, subject.id, scopes, strict=strict):
@@ -179,7 +183,7 @@ async def _with_a_known_user(
 
 
 async def _tokens(
-    box: Examined, box_user_id: str, scopes: Sequence[str], *, strict: bool
+    box: _Examined, box_user_id: str, scopes: Sequence[str], *, strict: bool
 ) -> AsyncIterator[Check]:
     """Mint and narrow, and revoke whatever was minted."""
     mint = box.user_token(box_user_id)
@@ -198,7 +202,7 @@ async def _tokens(
 
 
 async def _scope_faults(
-    box: Examined, parent: BoxToken, scopes: Sequence[str], *, strict: bool
+    box: _Examined, parent: BoxToken, scopes: Sequence[str], *, strict: bool
 ) -> list[Check]:
     """Ask for all at once; only if that goes wrong, for each, to name the culprits."""
     every = await _narrow(box, parent, scopes, strict=strict)
@@ -209,7 +213,7 @@ async def _scope_faults(
 
 
 async def _narrow(
-    box: Examined, parent: BoxToken, scopes: Sequence[str], *, strict: bool
+    box: _Examined, parent: BoxToken, scopes: Sequence[str], *, strict: bool
 ) -> Check | None:
     """Return what is wrong with a token of these scopes, None where nothing is."""
     name = "scopes" if len(scopes) > 1 else f"scope {scopes[0]}"
@@ -244,7 +248,7 @@ def _compared(granted: set[str], asked: set[str], *, strict: bool) -> tuple[str,
 
 
 async def _write_test(
-    box: Examined, scopes: Sequence[str], *, strict: bool
+    box: _Examined, scopes: Sequence[str], *, strict: bool
 ) -> AsyncIterator[Check]:
     """Make a user, use it, delete it; whatever cannot be deleted is named."""
     external_id = f"sso-box-api-doctor-{secrets.token_hex(8)}"
@@ -279,7 +283,7 @@ async def _write_test(
         )
 
 
-async def _make(box: Examined, external_id: str) -> BoxUser:
+async def _make(box: _Examined, external_id: str) -> BoxUser:
     try:
         return await box.create_app_user(
             TEST_NAME, external_id, timeout_s=CHECK_TIME_S / 2

@@ -4,14 +4,32 @@ Each carries what Box's support asks for (status, code, request id) and the next
 for whoever runs this service. None carries anything else of what Box sent.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from math import ceil
 
 from typing_extensions import override
 
-from sso_box_api.box.answers import Refusal
 from sso_box_api.box.hints import REFUSED, hint, outage_hint
 from sso_box_api.errors import BoxRefused, BoxUnavailable
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A 4xx in a form that Box documents.
+
+    ``description`` is Box's own text: matched inside this package, shown nowhere.
+    """
+
+    status: int
+    code: str
+    request_id: str
+    description: str = field(repr=False)
+    date: datetime | None
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.status} {self.code or '-'} {self.request_id or '-'}"
 
 
 class RefusedByBox(BoxRefused):

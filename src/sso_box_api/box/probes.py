@@ -11,14 +11,14 @@ from typing import Any
 
 import httpx
 
-from sso_box_api.box.answers import Answer, Refusal, Unreadable
+from sso_box_api.box.answers import Answer, Unreadable
 from sso_box_api.box.api import Api
 from sso_box_api.box.budget import Kind, Lane
-from sso_box_api.box.failures import NoVerdict
-from sso_box_api.box.lists import id_of, offset_page, whole
+from sso_box_api.box.failures import NoVerdict, Refusal
+from sso_box_api.box.lists import Page, id_of, offset_page, whole
 from sso_box_api.box.transport import Recover
 
-SAMPLE = 100
+_SAMPLE = 1000  # the most that Box lists at once
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class _AsExpected(Exception):
 
 class Probes(Api):
     """Read-only calls. All raise ``NoVerdict``, and ``RefusedByBox`` where said."""
+
+    def __init__(self, client: Api) -> None:
+        """Ask over the connection of a client, with its tokens and budgets."""
+        # What a client is made of is set once and never exchanged, so it can be shared.
+        vars(self).update(vars(client))
 
     async def reach(self) -> float | None:
         """Call the API without a token; return how far Box's clock is ahead, if told.
@@ -98,12 +103,13 @@ class Probes(Api):
         path = "/2.0/users/me?fields=id,enterprise"
         return await self._api("GET", path, whole(_whoami))
 
-    async def sample_users(self) -> list[SeenUser]:
+    async def sample_users(self) -> Page[SeenUser]:
         """See the first users; ``RefusedByBox`` without 'Manage users'."""
         fields = "id,status,is_platform_access_only"
-        path = f"/2.0/users?fields={fields}&limit={SAMPLE}&offset=0"
-        parse = partial(offset_page, _seen_user, SAMPLE, 0)
-        return (await self._api("GET", path, parse)).entries
+        path = f"/2.0/users?fields={fields}&limit={_SAMPLE}&offset=0"
+        return await self._api(
+            "GET", path, partial(offset_page, _seen_user, _SAMPLE, 0)
+        )
 
     async def see_root(self) -> None:
         """See the root folder; ``RefusedByBox`` without a content scope."""

@@ -6,7 +6,7 @@ what came back                      repeatable call        a write, sent once
 connection never stood, 429         again                  NoVerdict
 time-out, reset, cut or slow body   again                  OutcomeUnknown
 5xx, 408, 3xx, not in Box's form    again                  OutcomeUnknown
-breaker shut, no place in budget    NoVerdict at once      NoVerdict at once
+breaker shut, budget or queue full   NoVerdict at once      NoVerdict at once
 401; 400 naming exp or jti          once more, at once     RefusedByBox
 any other 4xx in Box's form         RefusedByBox           RefusedByBox
 ==================================  =====================  =====================
@@ -16,15 +16,17 @@ each attempt is prepared, and so signed, anew. "Again" waits for Retry-After if 
 one, plus full jitter, within ``max_attempts`` and the deadline that the request has
 for all its calls together (``deadline.within``); after that it is NoVerdict, which is
 503 box_unavailable. What a write came to when its outcome is unknown is for its caller
-to look up. Each attempt waits for its turn in the budget of its Box user and passes
-the breaker of its kind: uploads that fail stop no login. Only a body in Box's form
-counts as Box's word: a proxy's 404 must not make a person disappear.
+to look up. Each attempt waits for its turn in the budget of its Box user and, where it
+is a token call or an upload, for a place among those, and passes the breaker of its
+kind: uploads that are slow or fail stop no login. Only an answer in Box's form counts
+as Box's word: a proxy's 404 must not make a person disappear.
 Sources: developer.box.com "Rate limits" and "Common errors"; RFC 9110 section 10.2.3.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Literal, TypeVar, get_args
 
@@ -38,13 +40,20 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from sso_box_api.box.answers import Answer, Refusal, Unreadable, read_answer
+from sso_box_api.box.answers import (
+    Answer,
+    Parse,
+    Unreadable,
+    accepted,
+    judge,
+    read_answer,
+    where_of,
+)
 from sso_box_api.box.breaker import Breaker, Shut
-from sso_box_api.box.budget import Budgets, Kind, Lane, NoRoom
+from sso_box_api.box.budget import Budgets, Kind, Lane, NoRoom, Places
 from sso_box_api.box.connection import never_stood
 from sso_box_api.box.deadline import Allowance, allowance
-from sso_box_api.box.failures import Failed, Trouble
-from sso_box_api.box.verdict import Parse, accepted, judge, where_of
+from sso_box_api.box.failures import Failed, Refusal, Trouble
 from sso_box_api.settings import BoxSettings
 
 logger = logging.getLogger(__name__)
@@ -77,8 +86,13 @@ class Caller:
             )
             for kind in get_args(Kind)
         }
+        # A rush of mints or slow uploads leaves connections to the other calls.
+        self._places: dict[Kind, Places] = {
+            "token": Places(settings.max_token_calls),
+            "upload": Places(settings.max_uploads),
+        }
         # Who waits for a connection of ours has not found Box wanting.
-        self._places = asyncio.Semaphore(settings.max_connections)
+        self._connections = asyncio.Semaphore(settings.max_connections)
         self._usual_s = min(settings.call_timeout_s, settings.deadline_s)
         self.state: State = "unused"
 
@@ -107,7 +121,7 @@ class Caller:
         limit = stop_after_attempt(self._settings.max_attempts)
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda e: isinstance(e, Failed) and e.again),
-            wait=_pause,
+            wait=pause,
             stop=lambda s: limit(s) or s.upcoming_sleep >= given.left_s,
             before_sleep=_log_retry,
             reraise=True,
@@ -138,6 +152,10 @@ class Caller:
             raise failed.unavailable() from None
         return accepted(request, outcome)
 
+    def held_s(self, lane: Lane) -> float:
+        """Seconds for which Box wants no more calls of this lane; 0 if none."""
+        return self._budgets.held_s(lane)
+
     async def _attempt(
         self,
         lane: Lane,
@@ -148,36 +166,38 @@ class Caller:
         *,
         least_s: float = 0.0,
     ) -> tuple[httpx.Request, T | Refusal]:
-        breaker = self._breakers[lane.kind]
         try:
-            breaker.check()
+            self._breakers[lane.kind].check()
             await self._budgets.wait(lane, given)
-            # Prepared last, for what is signed here lives half a minute.
-            async with asyncio.timeout_at(given.ends):
-                request = await prepare()
-                await self._places.acquire()
+            async with self._place(lane.kind, given):
+                # Prepared last, for what is signed here lives half a minute.
+                async with asyncio.timeout_at(given.ends):
+                    request = await prepare()
+                    await self._connections.acquire()
+                try:
+                    if given.left_s <= least_s:
+                        raise _unsent(lane, "too little time is left", None)
+                    timeout_s = min(timeout_s, given.left_s)
+                    outcome = await self._admitted(lane, request, parse, timeout_s)
+                finally:
+                    self._connections.release()
         except Shut as shut:
             raise _unsent(lane, "Box does not answer", shut.retry_after_s) from None
         except NoRoom as full:
-            raise _unsent(lane, "the budget is used up", full.wait_s) from None
+            raise _unsent(lane, full.why, full.wait_s) from None
         except TimeoutError:
             raise _unsent(lane, "the deadline has passed", None) from None
-        try:
-            if given.left_s <= least_s:
-                raise _unsent(lane, "too little time is left", None)
-            timeout_s = min(timeout_s, given.left_s)
-            return request, await self._admitted(lane, request, parse, timeout_s)
-        finally:
-            self._places.release()
+        return request, outcome
+
+    def _place(self, kind: Kind, given: Allowance) -> AbstractAsyncContextManager[None]:
+        places = self._places.get(kind)
+        return nullcontext() if places is None else places.place(given)
 
     async def _admitted(
         self, lane: Lane, request: httpx.Request, parse: Parse[T], timeout_s: float
     ) -> T | Refusal:
         breaker = self._breakers[lane.kind]
-        try:
-            probe = breaker.admit()
-        except Shut as shut:
-            raise _unsent(lane, "Box does not answer", shut.retry_after_s) from None
+        probe = breaker.admit()
         # Nothing is learnt about Box where the caller leaves.
         answered: bool | None = None
         try:
@@ -245,7 +265,8 @@ def _at_most(seconds: float, given: Allowance) -> Allowance:
     return replace(given, ends=min(given.ends, ends))
 
 
-def _pause(state: RetryCallState) -> float:
+def pause(state: RetryCallState) -> float:
+    """Seconds before the next attempt: what Box asked for, and full jitter on top."""
     failed = state.outcome.exception() if state.outcome else None
     asked = failed.retry_after_s if isinstance(failed, Failed) else None
     return (asked or 0.0) + _jitter(state)

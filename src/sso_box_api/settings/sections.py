@@ -43,6 +43,10 @@ class BoxSettings(Section):
     )
     max_attempts: int = Field(default=4, ge=1, le=10)
     max_connections: int = Field(default=64, ge=1)
+    # Half of the connections: a rush of mints leaves the others to the other calls.
+    max_token_calls: int = Field(default=32, ge=1)
+    # Slow ones hold a connection for seconds: so few that most stay free.
+    max_uploads: int = Field(default=8, ge=1)
     # Box's own limits; they hold for all processes together, so divide by them.
     calls_per_minute: int = Field(default=1000, ge=1)
     uploads_per_minute: int = Field(default=240, ge=1)
