@@ -1,7 +1,7 @@
 """The use case: an ID token in, a Box token out. Start reading here.
 
 ``exchange`` is one login from top to bottom: verify, authorise, find or create the Box
-user, vend, record. Its helpers stand below it in calling order.
+user, begin with what else it is to have, vend, record. Its helpers stand below it in calling order.
 """
 
 import asyncio
@@ -44,6 +44,7 @@ from sso_box_api.identity import (
     NonceProof,
     UnverifiedToken,
 )
+from sso_box_api.provisioning import Provisioner
 from sso_box_api.settings import VendingSettings
 from sso_box_api.vending import Grant, LedgerKeys, LiveVend, Profiles, VendKey
 
@@ -95,6 +96,7 @@ class Exchange:
         profiles: Profiles,
         database: Database,
         binder: Binder,
+        provisioner: Provisioner,
         box: Box,
         keys: LedgerKeys,
         rules: VendingSettings,
@@ -104,6 +106,7 @@ class Exchange:
         self._profiles = profiles
         self._database = database
         self._binder = binder
+        self._provisioner = provisioner
         self._box = box
         self._keys = keys
         self._rules = rules
@@ -130,8 +133,12 @@ class Exchange:
             _fill_grant(event, grant)
             with within(self._box_deadline_s):
                 account = await self._account(event, identity, proof)
+                furnishing = await self._provisioner.begin(
+                    account, _person(identity), identity.issued_at
+                )
                 order = _Order(identity, account, grant)
                 vend = await self._vend(event, order)
+                await self._provisioner.wait(furnishing)
             event.vend_id, event.outcome = str(vend.id), "granted"
         except SsoBoxError as error:
             event.code, event.reason = error.code, error.reason

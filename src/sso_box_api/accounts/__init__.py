@@ -13,6 +13,7 @@ from sso_box_api.accounts.claim import (
     resolve_orphan,
     take_claim,
 )
+from sso_box_api.accounts.profile import Noted, note_claims
 from sso_box_api.accounts.proofs import drop_proofs, has_proved, record_proof
 from sso_box_api.accounts.store import (
     Account,
@@ -22,6 +23,7 @@ from sso_box_api.accounts.store import (
     external_id,
     find,
     gate_for_vend,
+    is_open,
     lock,
     mismatches,
     select,
@@ -33,6 +35,7 @@ __all__ = [
     "Bound",
     "Candidate",
     "Held",
+    "Noted",
     "Person",
     "RefusedEarlier",
     "Won",
@@ -42,9 +45,11 @@ __all__ = [
     "find",
     "gate_for_vend",
     "has_proved",
+    "is_open",
     "lock",
     "mark_create_sent",
     "mismatches",
+    "note_claims",
     "record",
     "record_proof",
     "release",

@@ -5,8 +5,7 @@ so nothing here relies on it, and every match is compared again.
 Source: developer.box.com "Create App User", "List enterprise users", "Pagination".
 """
 
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -17,8 +16,8 @@ from sso_box_api.box.api import Api, Ensured
 from sso_box_api.box.auth import nothing
 from sso_box_api.box.failures import NotFoundAtBox
 from sso_box_api.box.lists import checked_id, id_of, text, whole
+from sso_box_api.box.names import short_name
 
-NAME_MAX = 50  # code points, as OpenAPI counts maxLength
 PAGE_SIZE = 100
 Status = Literal["active", "inactive"]
 # Box leaves external_app_user_id out unless it is asked for.
@@ -106,15 +105,18 @@ class Users(Api):
         name: str | None = None,
         status: Status | None = None,
         external_app_user_id: str | None = None,
+        space_amount: int | None = None,
     ) -> BoxUser:
         """Change what is given (PUT /2.0/users/ID); the same twice is the same once.
 
+        ``space_amount`` in bytes, -1 for unlimited.
         Raises ``NotFoundAtBox``, ``BoxUnavailable``, ``BoxRefused``.
         """
         changes = {
             "name": None if name is None else short_name(name),
             "status": status,
             "external_app_user_id": external_app_user_id,
+            "space_amount": space_amount,
         }
         body = {key: value for key, value in changes.items() if value is not None}
         path = f"/2.0/users/{checked_id(box_user_id)}?fields={_FIELDS}"
@@ -176,42 +178,3 @@ def _age(user: BoxUser) -> tuple[datetime, int]:
     if created.tzinfo is None:
         created = created.replace(tzinfo=UTC)
     return created, int(user.id)
-
-
-def short_name(name: str) -> str:
-    """Cut a name to what Box takes, between characters as a reader sees them."""
-    name = unicodedata.normalize("NFC", name).strip()
-    end = NAME_MAX
-    while 0 < end < len(name) and _joined(name, end):
-        end -= 1
-    # A "character" longer than the limit is no character anybody wrote.
-    return (name[:end] or name[:NAME_MAX]).rstrip()
-
-
-def _joined(name: str, position: int) -> bool:
-    """Whether what stands at ``position`` belongs to what stands before it.
-
-    The cases of Unicode Standard Annex 29 that occur in names: marks, joiners, skin
-    tones, the two letters of a flag, Hangul written in parts.
-    """
-    before, here = name[position - 1], name[position]
-    zero_width_joiner = "\u200d"
-    if unicodedata.category(here) in {"Mn", "Mc", "Me"}:
-        return True
-    if zero_width_joiner in {before, here} or "\U0001f3fb" <= here <= "\U0001f3ff":
-        return True
-    if "\u1160" <= here <= "\u11ff":
-        return True
-    return _is_flag_letter(here) and _odd(_is_flag_letter(c) for c in name[:position])
-
-
-def _is_flag_letter(char: str) -> bool:
-    return "\U0001f1e6" <= char <= "\U0001f1ff"
-
-
-def _odd(flags: Iterable[bool]) -> bool:
-    """Whether the sequence ends in an odd run of true."""
-    run = 0
-    for flag in flags:
-        run = run + 1 if flag else 0
-    return run % 2 == 1

@@ -8,6 +8,7 @@ safety setting cannot pass unnoticed. Units stand in the names: ``_s`` is second
 
 from sso_box_api.settings.deployment import DatabaseSettings, Settings
 from sso_box_api.settings.load import load_settings
+from sso_box_api.settings.patterns import PathPattern, Placeholder, Segment
 from sso_box_api.settings.provider import ProviderSettings
 from sso_box_api.settings.sections import (
     DEFAULT_PROFILES,
@@ -15,8 +16,10 @@ from sso_box_api.settings.sections import (
     ClaimSettings,
     LimitSettings,
     ProfileSettings,
+    ProvisioningSettings,
     VendingSettings,
 )
+from sso_box_api.settings.template import Template
 
 __all__ = [
     "DEFAULT_PROFILES",
@@ -24,9 +27,14 @@ __all__ = [
     "ClaimSettings",
     "DatabaseSettings",
     "LimitSettings",
+    "PathPattern",
+    "Placeholder",
     "ProfileSettings",
     "ProviderSettings",
+    "ProvisioningSettings",
+    "Segment",
     "Settings",
+    "Template",
     "VendingSettings",
     "load_settings",
 ]

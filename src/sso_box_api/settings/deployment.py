@@ -33,6 +33,7 @@ from sso_box_api.settings.sections import (
     ClaimSettings,
     LimitSettings,
     ProfileSettings,
+    ProvisioningSettings,
     VendingSettings,
 )
 
@@ -127,6 +128,7 @@ class Settings(DatabaseSettings):
     )
     vending: VendingSettings = VendingSettings()
     claim: ClaimSettings = ClaimSettings()
+    provisioning: ProvisioningSettings = ProvisioningSettings()
     limits: LimitSettings = LimitSettings()
     cors_origins: tuple[str, ...] = Field(
         default=(), description='a JSON list of exact origins: ["https://app.example"]'
@@ -224,6 +226,24 @@ class Settings(DatabaseSettings):
                 )
                 raise ValueError(message)
         return self
+
+    @model_validator(mode="after")
+    def _template_fits(self) -> Self:
+        template = self.provisioning.template
+        ids = {provider.id for provider in self.providers}
+        if template and (unknown := template.providers - ids):
+            message = (
+                "SSO_BOX_PROVISIONING__TEMPLATE: providers names the provider"
+                f" {min(unknown)}, which is not configured"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def claims_in_use(self) -> frozenset[str]:
+        """The claims that identities have to be kept with."""
+        template = self.provisioning.template
+        return template.claims if template else frozenset()
 
     def _urls(self) -> Iterable[tuple[str, str]]:
         yield "SSO_BOX_BOX__API_URL", self.box.api_url
