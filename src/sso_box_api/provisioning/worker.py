@@ -106,6 +106,24 @@ class Provisioner:
             taken = taken or await self._take(session, account.id)
         await asyncio.gather(*map(self._work_on, taken))
 
+    async def steps(self, account: Account) -> list[Step]:
+        """Return what is written down for an account. Raises ``DatabaseUnavailable``."""
+        async with self._database.transaction() as session:
+            return await furnishing.steps_of(session, account.id)
+
+    async def preview(
+        self, account: Account, person: Person, issued_at: int
+    ) -> list[Step]:
+        """Return the steps as these claims would leave them, and change nothing."""
+        async with (
+            self._database.transaction() as session,
+            session.begin_nested() as savepoint,
+        ):
+            await self._plan(session, account, person, issued_at)
+            steps = await furnishing.steps_of(session, account.id)
+            await savepoint.rollback()
+        return steps
+
     async def close(self) -> None:
         """Stop after the steps that are under way; the others are left to whoever is."""
         self._closing = True
