@@ -1,7 +1,7 @@
 """The use case: an ID token in, a Box token out. Start reading here.
 
 ``exchange`` is one login from top to bottom: verify, authorise, find or create the Box
-user, begin with what else it is to have, vend, record. Its helpers stand below it in calling order.
+user, vend, record, furnish. Its helpers stand below it in calling order.
 """
 
 import asyncio
@@ -133,13 +133,12 @@ class Exchange:
             _fill_grant(event, grant)
             with within(self._box_deadline_s):
                 account = await self._account(event, identity, proof)
-                furnishing = await self._provisioner.begin(
-                    account, _person(identity), identity.issued_at
-                )
                 order = _Order(identity, account, grant)
                 vend = await self._vend(event, order)
-                await self._provisioner.wait(furnishing)
             event.vend_id, event.outcome = str(vend.id), "granted"
+            await self._provisioner.furnish(
+                account, _person(identity), identity.issued_at
+            )
         except SsoBoxError as error:
             event.code, event.reason = error.code, error.reason
             event.outcome = "refused" if error.status < 500 else "failed"  # noqa: PLR2004 - HTTP

@@ -49,13 +49,22 @@ class Provisioner:
         self._flights: set[asyncio.Task[bool]] = set()
         self._closing = False
 
+    async def furnish(self, account: Account, person: Person, issued_at: int) -> None:
+        """Begin with what new claims ask for; wait for a first furnishing a little.
+
+        It goes on without its caller, and never fails a login.
+        """
+        flight = await self.begin(account, person, issued_at)
+        if flight is not None:
+            await asyncio.wait({flight}, timeout=self._settings.wait_s)
+
     async def begin(
         self, account: Account, person: Person, issued_at: int
     ) -> asyncio.Task[bool] | None:
-        """Plan what new claims ask for and begin with it; never fails a login.
+        """Plan what new claims ask for and begin with it.
 
         ``issued_at`` of the token, in epoch seconds: only a newer one changes anything.
-        Returns what a first login waits for.
+        Returns the work that a first login waits for.
         """
         if not self._is_news(account, person):
             return None
@@ -71,11 +80,6 @@ class Provisioner:
         self._flights.add(flight)
         flight.add_done_callback(self._landed)
         return flight if noted and noted.first else None
-
-    async def wait(self, flight: asyncio.Task[bool] | None) -> None:
-        """Wait for a first furnishing as long as a login may; it goes on without us."""
-        if flight is not None:
-            await asyncio.wait({flight}, timeout=self._settings.wait_s)
 
     async def work(self) -> bool:
         """Take up what is due of a few accounts; True if it is worth going on.
