@@ -71,8 +71,9 @@ class Provisioner:
         try:
             async with self._database.transaction() as session:
                 noted, taken = await self._plan(session, account, person, issued_at)
-        except SsoBoxError as error:
-            _log.warning("nothing could be planned: %s", error.reason)
+        except Exception as error:  # noqa: BLE001 - no login is lost by this
+            known = isinstance(error, SsoBoxError)
+            _log.warning("nothing could be planned", exc_info=None if known else error)
             return None
         if not taken:
             return None
