@@ -129,6 +129,16 @@ async def _first_day(parts: Parts, person: Person) -> Account:
     return account
 
 
+async def _plan_only(parts: Parts, person: Person) -> Account:
+    """What is left of a first login whose process ended right after it."""
+    account = await _bind(parts, person)
+    provisioner = parts.provisioner()
+    provisioner._closing = True
+    await provisioner.begin(account, person, NOW)
+    await provisioner.close()
+    return account
+
+
 async def _login(parts: Parts, person: Person, issued_at: int = NOW) -> None:
     """What any login does beside the token."""
     provisioner = parts.provisioner()
@@ -415,17 +425,95 @@ async def test_two_workers_share_the_accounts_and_do_nothing_twice(
     people = [_person(f"ada-{n}", name=f"Ada {n}") for n in range(6)]
     mounts = {BOX_URL: httpx.ASGITransport(emulator)}
     async with open_parts(settings, mounts=mounts) as other:
-        idle = parts.provisioner()
-        idle._closing = True  # plans, and leaves all of it to others
         for person in people:
-            account = await _bind(parts, person)
-            await idle.begin(account, person, NOW)
-        await idle.close()
+            await _plan_only(parts, person)
         await box.requests()
         await asyncio.gather(*map(_finish, (other.provisioner(), parts.provisioner())))
     made = [call for call in await box.requests() if call == "POST /2.0/folders"]
     assert len(made) == 3 * len(people)
     assert set((await _states(parts)).values()) == {"done"}
+
+
+async def test_what_is_left_is_finished_by_the_next_process_that_starts(
+    settings: Settings,
+    emulator: Starlette,
+    idp_app: Starlette,
+    parts: Parts,
+    enterprise: Enterprise,
+) -> None:
+    account = await _plan_only(parts, _person())
+    async with Api.start(settings, emulator, idp_app), asyncio.timeout(20):
+        while set((await _states(parts)).values()) != {"done"}:  # noqa: ASYNC110 - rows of another process
+            await asyncio.sleep(0.005)
+    assert _at_box(enterprise, account.box_user_id) == FURNISHED
+
+
+async def test_what_is_in_a_refused_folder_waits_for_it(
+    parts: Parts, box: Control, enterprise: Enterprise
+) -> None:
+    await box.fault("POST", "/2.0/folders", status=403, body={"code": "forbidden"})
+    account = await _first_day(parts, _person())
+    states = await _states(parts)
+    assert states.pop("folder:{name}") == "failed"
+    assert states.pop("folder:{name}/Statements") == "pending"
+    assert states.pop("file:{name}/Welcome.txt") == "pending"
+    assert set(states.values()) == {"done"}
+    # Nothing of it counts as due meanwhile, which would keep every process busy.
+    assert not await parts.provisioner().work()
+    await _time_passes(parts)
+    await _finish(parts.provisioner())
+    assert _at_box(enterprise, account.box_user_id) == FURNISHED
+
+
+async def test_a_step_that_cannot_be_read_keeps_no_other_waiting(
+    parts: Parts, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = await _plan_only(parts, _person())
+    await _sql(parts, "UPDATE furnishing_step SET params = '{}' WHERE kind = 'file'")
+    await parts.provisioner().apply(account)
+    states = await _states(parts)
+    assert states.pop("file:{name}/Welcome.txt") == "failed"
+    assert set(states.values()) == {"done"}
+    assert "unexpected error in a step" in caplog.text
+
+
+async def test_a_plan_that_cannot_be_written_loses_no_login(
+    api: Api, parts: Parts, box: Control
+) -> None:
+    await _sql(parts, "ALTER TABLE furnishing_step RENAME TO elsewhere")
+    try:
+        answer = await api.exchange()
+    finally:
+        await _sql(parts, "ALTER TABLE elsewhere RENAME TO furnishing_step")
+    assert answer.status_code == 200
+    assert await box.is_live(answer.json()["access_token"])
+    # The next login plans what this one could not.
+    await api.exchange()
+    assert set((await _states(parts)).values()) == {"done"}
+
+
+async def test_what_the_template_no_longer_has_is_given_up_unless_it_is_done(
+    settings_values: dict[str, Any],
+    template: Path,
+    emulator: Starlette,
+    parts: Parts,
+    box: Control,
+) -> None:
+    person = _person()
+    await box.fault("POST", "/api/2.0/files/content", status=403, times=1000)
+    await _first_day(parts, person)
+    _edit(template, TEMPLATE[TEMPLATE.index("[[files") : TEMPLATE.index("[[coll")], "")
+    _edit(template, 'path = "{claim:department|General}"', 'path = "New"')
+    mounts = {BOX_URL: httpx.ASGITransport(emulator)}
+    settings = Settings.model_validate(settings_values)
+    async with open_parts(settings, mounts=mounts) as newer:
+        await newer.provisioner().apply(await _find(newer, person))
+        assert (await _states(parts))["file:{name}/Welcome.txt"] == "failed"
+        await _login(newer, person, NOW + 1)
+    states = await _states(parts)
+    assert "file:{name}/Welcome.txt" not in states
+    assert states["folder:{claim:department}"] == "done"
+    assert states["folder:New"] == "done"
 
 
 # --- what follows the claims ------------------------------------------------------
@@ -541,12 +629,7 @@ async def test_a_claim_that_comes_later_has_its_folder_made_then(
 async def test_a_locked_account_is_not_furnished_until_it_is_open_again(
     parts: Parts, enterprise: Enterprise, box: Control
 ) -> None:
-    person = _person()
-    account = await _bind(parts, person)
-    idle = parts.provisioner()
-    idle._closing = True
-    await idle.begin(account, person, NOW)
-    await idle.close()
+    account = await _plan_only(parts, _person())
     async with parts.database.transaction() as session:
         await accounts.lock(session, account.id, "left")
     await box.requests()
@@ -585,6 +668,26 @@ async def test_steps_can_be_for_the_people_of_one_provider(
     async with open_parts(settings, mounts=mounts) as parts:
         account = await _first_day(parts, _person())
     assert _at_box(enterprise, account.box_user_id)["groups"] == []
+
+
+async def test_a_group_can_have_a_place_on_a_shared_folder(
+    settings_values: dict[str, Any],
+    template: Path,
+    emulator: Starlette,
+    parts: Parts,
+    enterprise: Enterprise,
+) -> None:
+    staff = (await parts.box.ensure_group("Staff")).thing
+    _edit(template, 'role = "viewer"', f'role = "editor"\ngroup = "id:{staff.id}"')
+    _edit(template, 'sales = "Sales"', 'sales = "STAFF"')
+    mounts = {BOX_URL: httpx.ASGITransport(emulator)}
+    settings = Settings.model_validate(settings_values)
+    async with open_parts(settings, mounts=mounts) as newer:
+        for subject in ("ada", "grace"):
+            account = await _first_day(newer, _person(subject))
+            assert _at_box(enterprise, account.box_user_id)["groups"] == ["Staff"]
+    places = enterprise.sharing.collaborations.values()
+    assert [(c.role, c.group and c.group.name) for c in places] == [("editor", "Staff")]
 
 
 async def test_refused_steps_wait_longer_each_time(parts: Parts, box: Control) -> None:
