@@ -21,6 +21,7 @@ class Interrupted(httpx.AsyncBaseTransport):
         self._fate: Fate = "stop before"
         self._left = 0
         self._held = ""
+        self.holding = 0
         self.reached = asyncio.Event()
         self.stopped = asyncio.Event()
         self.go_on = asyncio.Event()
@@ -31,13 +32,17 @@ class Interrupted(httpx.AsyncBaseTransport):
         self.reached, self.stopped = asyncio.Event(), asyncio.Event()
 
     def hold(self, path: str) -> None:
-        """Let calls to ``path`` wait for ``go_on``."""
+        """Let calls to ``path`` wait for ``go_on``; ``holding`` counts those that do."""
         self._held = path
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == self._held:
-            await self.go_on.wait()
+            self.holding += 1
+            try:
+                await self.go_on.wait()
+            finally:
+                self.holding -= 1
         self._left -= 1
         if self._left != 0:
             return await self._inner.handle_async_request(request)
