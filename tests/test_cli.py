@@ -397,7 +397,7 @@ def _log_in(issuer: str, subject: str, **claims: Any) -> str:
 
     async def log_in(token: str) -> str:
         async with open_parts(load_settings()) as parts:
-            exchange = parts.exchange(parts.binder())
+            exchange = parts.exchange(parts.binder(), parts.provisioner())
             request = ExchangeRequest(UnverifiedToken(token))
             return (await exchange.exchange(request)).access_token
 
