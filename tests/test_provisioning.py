@@ -577,6 +577,45 @@ async def test_a_new_name_reaches_box_once_and_an_older_token_does_not_undo_it(
     assert enterprise.users[user_id].name == "Ada Byron"
 
 
+async def test_only_a_name_that_changed_is_sent(
+    parts: Parts, enterprise: Enterprise, box: Control
+) -> None:
+    """Also of people who were known here before they, or their names, could change."""
+    in_advance = Person("main", ISSUER, "ada")
+    await parts.lifecycle().ensure(in_advance)
+    account = await _first_day(parts, _person())
+    assert "name" not in await _states(parts)
+    before_an_upgrade = "UPDATE identity SET claims_digest = NULL"
+    await _sql(parts, before_an_upgrade)
+    await _login(parts, _person(name="Ada Byron"), NOW + 1)
+    assert _at_box(enterprise, account.box_user_id)["name"] == "Ada Byron"
+    await box.requests()
+    await _login(parts, _person(name=None), NOW + 2)
+    assert await box.requests() == []
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE account SET kind = 'managed'", "update_name"]
+)
+async def test_names_that_are_not_ours_to_change_are_left_alone(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    parts: Parts,
+    enterprise: Enterprise,
+    change: str,
+) -> None:
+    account = await _first_day(parts, _person())
+    if change == "update_name":
+        settings_values["provisioning"]["update_name"] = False
+    else:
+        await _sql(parts, change)
+    settings = Settings.model_validate(settings_values)
+    mounts = {BOX_URL: httpx.ASGITransport(emulator)}
+    async with open_parts(settings, mounts=mounts) as newer:
+        await _login(newer, _person(name="Ada Byron"), NOW + 1)
+    assert _at_box(enterprise, account.box_user_id)["name"] == "Ada L"
+
+
 async def _until_idle(api: Api) -> None:
     """Let what a login began beside its answer come to its end."""
     headers = {"Authorization": f"Bearer {api.id_token(name='anybody')}"}

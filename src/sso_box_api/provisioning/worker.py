@@ -176,10 +176,10 @@ class Provisioner:
 
     def _name(self, account: Account, person: Person, noted: Noted) -> list[Wanted]:
         """Want another name where it changed; a user is made with the present one."""
-        changed = person.name is not None and person.name != noted.former_name
-        if noted.first or not changed or account.kind != "app":
-            return []
-        if not self._settings.update_name:
+        is_made_with_it = noted.first and noted.former_name is None
+        is_new = person.name is not None and person.name != noted.former_name
+        ours_to_change = self._settings.update_name and account.kind == "app"
+        if is_made_with_it or not is_new or not ours_to_change:
             return []
         return [Wanted("name", "name", {"name": person.name})]
 
