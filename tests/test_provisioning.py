@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from starlette.applications import Starlette
 
-from sso_box_api import accounts
+from sso_box_api import accounts, furnishing
 from sso_box_api.accounts import Account, Person
 from sso_box_api.app import Parts, open_parts
 from sso_box_api.provisioning import Provisioner
@@ -434,6 +434,21 @@ async def test_two_workers_share_the_accounts_and_do_nothing_twice(
     made = [call for call in await box.requests() if call == "POST /2.0/folders"]
     assert len(made) == 3 * len(people)
     assert set((await _states(parts)).values()) == {"done"}
+
+
+async def test_who_comes_late_does_not_end_the_lease_of_another(parts: Parts) -> None:
+    account = await _plan_only(parts, _person())
+    async with parts.database.transaction() as session:
+        [late] = await furnishing.take_due(session, limit=1, lease_s=0)
+    async with parts.database.transaction() as session:
+        [present] = await furnishing.take_due(session, limit=1, lease_s=60)
+    async with parts.database.transaction() as session:
+        await furnishing.give_back(session, late)
+    assert not await parts.provisioner().work()
+    async with parts.database.transaction() as session:
+        await furnishing.give_back(session, present)
+    assert await parts.provisioner().work()
+    assert present.account_id == account.id
 
 
 async def test_what_is_left_is_finished_by_the_next_process_that_starts(

@@ -28,6 +28,7 @@ class Taken:
 
     account_id: UUID
     box_user_id: str
+    lease_until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +72,27 @@ async def take_due(
         update(FurnishingRow)
         .where(col(FurnishingRow.account_id).in_(free))
         .values(lease_until=_in(lease_s))
-        .returning(col(FurnishingRow.account_id), col(FurnishingRow.box_user_id))
+        .returning(
+            col(FurnishingRow.account_id),
+            col(FurnishingRow.box_user_id),
+            col(FurnishingRow.lease_until),
+        )
     )
     return [Taken(*row) for row in await session.exec(taking)]
 
 
 async def give_back(
-    session: AsyncSession, account_id: UUID, *, not_before_s: float | None = None
+    session: AsyncSession, taken: Taken, *, not_before_s: float | None = None
 ) -> None:
-    """End the lease; what is left is due in its own time, or ``not_before_s`` from now."""
-    due = _first_due(account_id) if not_before_s is None else _in(not_before_s)
-    await session.exec(_account(account_id).values(lease_until=None, due_at=due))
+    """End the lease; what is left is due in its own time, or ``not_before_s`` from now.
+
+    Does nothing where the lease has passed to somebody else meanwhile.
+    """
+    due = _first_due(taken.account_id) if not_before_s is None else _in(not_before_s)
+    statement = _account(taken.account_id).where(
+        col(FurnishingRow.lease_until) == taken.lease_until
+    )
+    await session.exec(statement.values(lease_until=None, due_at=due))
 
 
 async def set_due(session: AsyncSession, account_id: UUID) -> None:

@@ -6,7 +6,7 @@ taken up by the background of every serve process, with growing pauses, across r
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
@@ -72,8 +72,9 @@ class Provisioner:
             async with self._database.transaction() as session:
                 noted, taken = await self._plan(session, account, person, issued_at)
         except Exception as error:  # noqa: BLE001 - no login is lost by this
-            known = isinstance(error, SsoBoxError)
-            _log.warning("nothing could be planned", exc_info=None if known else error)
+            unexpected = None if isinstance(error, SsoBoxError) else error
+            message = "nothing could be planned for account %s: %s"
+            _log.warning(message, account.id, _code(error), exc_info=unexpected)
             return None
         if not taken:
             return None
@@ -92,8 +93,7 @@ class Provisioner:
             taken = await furnishing.take_due(
                 session, limit=_AT_ONCE, lease_s=self._lease_s
             )
-        results = await asyncio.gather(*map(self._work_on, taken))
-        return bool(taken) and all(results)
+        return await self._work_on_all(taken) and bool(taken)
 
     async def apply(
         self, account: Account, person: Person | None = None, issued_at: int = 0
@@ -109,7 +109,7 @@ class Provisioner:
                 _, taken = await self._plan(session, account, person, issued_at)
             await furnishing.hurry(session, account.id)
             taken = taken or await self._take(session, account.id)
-        await asyncio.gather(*map(self._work_on, taken))
+        await self._work_on_all(taken)
 
     async def steps(self, account: Account) -> list[Step]:
         """Return what is written down for an account. Raises ``DatabaseUnavailable``."""
@@ -193,6 +193,16 @@ class Provisioner:
         if not flight.cancelled() and (error := flight.exception()) is not None:
             _log.error("a furnishing stopped; it is taken up again", exc_info=error)
 
+    async def _work_on_all(self, taken: Sequence[Taken]) -> bool:
+        tasks = [asyncio.create_task(self._work_on(each)) for each in taken]
+        try:
+            return all(await asyncio.gather(*tasks))
+        finally:
+            # Where one failed or this was stopped, nothing goes on unseen.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _work_on(self, taken: Taken) -> bool:
         """Do the steps of one account in order; False if Box is unavailable."""
         ends = asyncio.get_running_loop().time() + self._settings.deadline_s
@@ -207,7 +217,7 @@ class Provisioner:
         # Of somebody locked nothing is done; whether that is over is looked at again.
         wait_s = None if round_.open else self._settings.refused_retry_s
         async with self._database.transaction() as session:
-            await furnishing.give_back(session, taken.account_id, not_before_s=wait_s)
+            await furnishing.give_back(session, taken, not_before_s=wait_s)
         return round_.box_answers
 
     async def _round(self, taken: Taken) -> "_Round":
