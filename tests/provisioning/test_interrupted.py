@@ -134,8 +134,11 @@ async def test_what_belongs_in_a_deleted_folder_is_given_up(
     )
     deleted = f"/2.0/folders/{folder_id}?recursive=true"
     assert (await box.call("DELETE", deleted, vended)).is_success
-    await parts.provisioner().apply(account)
-    assert (await step_states(parts))["file:{name}/Welcome.txt"] == "skipped"
+    seen = []
+    for _ in range(2):
+        await parts.provisioner().apply(account)
+        seen.append((await step_states(parts))["file:{name}/Welcome.txt"])
+    assert seen == ["failed", "skipped"]
     assert "All Files/Ada L" not in at_box(enterprise, account.box_user_id)["items"]
     await box.requests()
     await parts.provisioner().apply(account)

@@ -115,6 +115,11 @@ async def steps_of(session: AsyncSession, account_id: UUID) -> list[Step]:
 
 async def hurry(session: AsyncSession, account_id: UUID) -> None:
     """Let everything unfinished be tried now, whatever pause it is in."""
+    # The account before its steps, as in a plan: else the two could wait for each other.
+    locking = select(FurnishingRow.account_id).where(
+        FurnishingRow.account_id == account_id
+    )
+    await session.exec(locking.with_for_update())
     steps = (
         update(FurnishingStepRow)
         .where(

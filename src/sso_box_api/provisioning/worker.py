@@ -6,7 +6,7 @@ taken up by the background of every serve process, with growing pauses, across r
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
@@ -22,13 +22,13 @@ from sso_box_api.errors import (
     SsoBoxError,
 )
 from sso_box_api.furnishing import Step, Taken, Wanted
+from sso_box_api.provisioning import outcomes
+from sso_box_api.provisioning.outcomes import Note
 from sso_box_api.provisioning.plan import claims_digest, known_keys, wanted_steps
 from sso_box_api.provisioning.steps import StepFailed, Steps
 from sso_box_api.settings import ProvisioningSettings
 
 _log = logging.getLogger(__name__)
-
-_Note = Callable[[AsyncSession], Awaitable[None]]
 
 _AT_ONCE = 4
 # What the database may take before and after the calls to Box.
@@ -74,7 +74,9 @@ class Provisioner:
         except Exception as error:  # noqa: BLE001 - no login is lost by this
             unexpected = None if isinstance(error, SsoBoxError) else error
             message = "nothing could be planned for account %s: %s"
-            _log.warning(message, account.id, _code(error), exc_info=unexpected)
+            _log.warning(
+                message, account.id, outcomes.code_of(error), exc_info=unexpected
+            )
             return None
         if not taken:
             return None
@@ -190,8 +192,11 @@ class Provisioner:
 
     def _landed(self, flight: asyncio.Task[bool]) -> None:
         self._flights.discard(flight)
-        if not flight.cancelled() and (error := flight.exception()) is not None:
-            _log.error("a furnishing stopped; it is taken up again", exc_info=error)
+        error = None if flight.cancelled() else flight.exception()
+        if error is not None:
+            unexpected = None if isinstance(error, SsoBoxError) else error
+            message = "a furnishing stopped, and is taken up again: %s"
+            _log.warning(message, outcomes.code_of(error), exc_info=unexpected)
 
     async def _work_on_all(self, taken: Sequence[Taken]) -> bool:
         tasks = [asyncio.create_task(self._work_on(each)) for each in taken]
@@ -239,26 +244,28 @@ class Provisioner:
             note = self._failure(round_, step, error)
         else:
             round_.made[step.key] = box_id
-            note = partial(_success, step, box_id)
+            note = partial(outcomes.success, step, box_id)
         async with self._database.transaction() as session:
             await note(session)
             round_.open = await accounts.is_open(
                 session, step.account_id, round_.box_user_id
             )
 
-    def _failure(self, round_: "_Round", step: Step, error: Exception) -> _Note:
+    def _failure(self, round_: "_Round", step: Step, error: Exception) -> Note:
         """Sort a failure: Box is away, Box said no, or nothing is left to be done."""
-        code = _code(error)
+        code = outcomes.code_of(error)
         _log.warning("step %s of account %s: %s", step.key, step.account_id, code)
-        if isinstance(error, NotFoundAtBox) and step.parent_key is not None:
-            # Whoever deleted the folder wants nothing in it either.
-            return partial(_skipped, step)
+        lost = isinstance(error, NotFoundAtBox) and step.parent_key is not None
+        if lost and step.error == code:
+            # Seen twice, with a pause between: whoever deleted the folder wants
+            # nothing in it either.
+            return partial(outcomes.skipped, step)
         if isinstance(error, BoxUnavailable):
             round_.box_answers = False
-            return partial(_pending, step, code, self._pause(step, soon=True))
+            return partial(outcomes.pending, step, code, self._pause(step, soon=True))
         if not isinstance(error, BoxRefused | StepFailed):
             _log.error("unexpected error in a step", exc_info=error)
-        return partial(_failed, step, code, self._pause(step, soon=False))
+        return partial(outcomes.failed, step, code, self._pause(step, soon=False))
 
     def _pause(self, step: Step, *, soon: bool) -> float:
         """Twice as long after each try."""
@@ -283,28 +290,3 @@ class _Round:
 
     def is_ready(self, step: Step) -> bool:
         return step.due and (step.parent_key is None or step.parent_key in self.made)
-
-
-async def _success(step: Step, box_id: str | None, session: AsyncSession) -> None:
-    if step.kind == "membership" and not (step.params or {})["member"]:
-        await furnishing.drop(session, step)
-    else:
-        await furnishing.done(session, step, box_id)
-
-
-async def _pending(step: Step, code: str, wait_s: float, session: AsyncSession) -> None:
-    await furnishing.put_off(session, step, code, state="pending", wait_s=wait_s)
-
-
-async def _failed(step: Step, code: str, wait_s: float, session: AsyncSession) -> None:
-    await furnishing.put_off(session, step, code, state="failed", wait_s=wait_s)
-
-
-async def _skipped(step: Step, session: AsyncSession) -> None:
-    await furnishing.skip(session, step, "parent_gone")
-
-
-def _code(error: Exception) -> str:
-    """Name a failure by our code and Box's; nothing else of what Box said is kept."""
-    ours = getattr(error, "code", "internal_error")
-    return f"{ours} {getattr(error, 'box_code', '')}".strip()
