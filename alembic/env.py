@@ -8,7 +8,8 @@ from sqlalchemy import Connection, text
 from sqlmodel import SQLModel
 
 import sso_box_api.accounts.tables
-import sso_box_api.vending.tables  # noqa: F401 - both fill the metadata
+import sso_box_api.furnishing.tables
+import sso_box_api.vending.tables  # noqa: F401 - all fill the metadata
 from sso_box_api.db import create_engine, direct
 from sso_box_api.settings import DatabaseSettings, load_settings
 

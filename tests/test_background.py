@@ -290,7 +290,7 @@ async def test_what_has_expired_is_given_up_and_later_deleted(
         ("live", "9 minutes", "preview"),
     ):
         await _sql(parts, change.format(state, age, profile))
-    background = parts.background()
+    background = parts.background(parts.provisioner())
     background.start()
     try:
 

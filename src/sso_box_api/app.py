@@ -30,6 +30,7 @@ from sso_box_api.explain import Explainer
 from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.leftovers import LeftOvers
 from sso_box_api.lifecycle import Lifecycle
+from sso_box_api.provisioning import Provisioner
 from sso_box_api.revocation import Revoker
 from sso_box_api.settings import Settings, load_settings
 from sso_box_api.vending import LedgerKeys, Profiles
@@ -64,12 +65,17 @@ class Parts:
             providers=self.settings.providers,
         )
 
-    def exchange(self, binder: Binder) -> Exchange:
+    def provisioner(self) -> Provisioner:
+        """Make the provisioner of this process; its flights have to be waited for."""
+        return Provisioner(self.database, self.box, self.settings.provisioning)
+
+    def exchange(self, binder: Binder, provisioner: Provisioner) -> Exchange:
         return Exchange(
             verifier=self.verifier,
             profiles=self.profiles,
             database=self.database,
             binder=binder,
+            provisioner=provisioner,
             box=self.box,
             keys=self.keys,
             rules=self.settings.vending,
@@ -85,10 +91,11 @@ class Parts:
             box_app=self.box_app,
         )
 
-    def background(self) -> Background:
+    def background(self, provisioner: Provisioner) -> Background:
         interval_s = self.settings.vending.sweep_interval_s
         revoker = self.revoker(put_off_s=interval_s, background=True)
-        jobs = (revoker.work, LeftOvers(self.database, self.box).work)
+        left_overs = LeftOvers(self.database, self.box)
+        jobs = (revoker.work, left_overs.work, provisioner.work)
         return Background(self.database, jobs, interval_s=interval_s)
 
     def revoker(self, *, put_off_s: float, background: bool) -> Revoker:
@@ -196,13 +203,15 @@ def create_app(
             await parts.require_consistent_rows()
             parts.verifier.start()
             binder = parts.binder()
-            background = parts.background()
+            provisioner = parts.provisioner()
+            background = parts.background(provisioner)
             background.start()
             try:
-                yield _state(parts, binder)
+                yield _state(parts, parts.exchange(binder, provisioner))
             finally:
                 await background.close()
                 await binder.close()
+                await provisioner.close()
 
     app = _Service(
         title="sso-box-api",
@@ -237,11 +246,11 @@ def serve_app() -> FastAPI:
     return create_app(load_settings())
 
 
-def _state(parts: Parts, binder: Binder) -> State:
+def _state(parts: Parts, exchange: Exchange) -> State:
     settings = parts.settings
     return State(
         settings=settings,
-        exchange=parts.exchange(binder),
+        exchange=exchange,
         verifier=parts.verifier,
         profiles=parts.profiles,
         database=parts.database,

@@ -1,8 +1,7 @@
-"""What every serve process does beside its requests: the work that takes time.
+"""What every serve process does beside its requests: work that others left unfinished.
 
 It is done every few seconds, and at once when a lock says so. Everything to do is a
-row, so that any process can go on where another one stopped. Each job does a little of
-its work when it is called, and says whether it is worth calling again at once.
+row, so that any process can go on where another one stopped.
 """
 
 import asyncio
@@ -14,9 +13,10 @@ from sso_box_api import vending
 from sso_box_api.db import Database
 from sso_box_api.errors import DatabaseUnavailable
 
-Job = Callable[[], Awaitable[bool]]
-
 _log = logging.getLogger(__name__)
+
+# Does a part of its work; true if it is worth going on at once.
+Job = Callable[[], Awaitable[bool]]
 
 _TIDY_EVERY_S = 300.0
 _DELETE_AT_ONCE = 500
@@ -25,22 +25,24 @@ _RECONNECT_AT_MOST_S = 10.0
 
 
 class Background:
-    """Two tasks of this process: one works, the other listens and wakes it."""
+    """A task of this process for each job, and one that listens and wakes them.
+
+    Apart, so that slow work of one kind never keeps the kill switch waiting.
+    """
 
     def __init__(
         self, database: Database, jobs: Sequence[Job], *, interval_s: float
     ) -> None:
         self._database = database
-        self._jobs = jobs
+        self._jobs = {job: asyncio.Event() for job in (*jobs, self._tidy_at_times)}
         self._interval_s = interval_s
-        self._wake = asyncio.Event()
         self._reconnect_s = _RECONNECT_S
         self._tidy_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self._tasks = [
-            asyncio.create_task(self._work_for_ever(), name="background work"),
+            *(asyncio.create_task(self._work_for_ever(job)) for job in self._jobs),
             asyncio.create_task(self._listen_for_ever(), name="background listener"),
         ]
 
@@ -50,29 +52,29 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _work_for_ever(self) -> None:
+    async def _work_for_ever(self, job: Job) -> None:
+        wake = self._jobs[job]
         while True:
             # At the start the listener wakes it, once it hears.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval_s):
-                    await self._wake.wait()
+                    await wake.wait()
             # Before the round: what becomes pending during it gets one of its own.
-            self._wake.clear()
+            wake.clear()
             try:
-                await self._round()
+                while await job():
+                    pass
             except DatabaseUnavailable as error:
                 _log.warning("background work waits for the database: %s", error.reason)
             except Exception:  # noqa: BLE001 - nobody would start it again
                 _log.exception("unexpected error in background work")
 
-    async def _round(self) -> None:
-        for work in self._jobs:
-            while await work():
-                pass
+    async def _tidy_at_times(self) -> bool:
         now = asyncio.get_running_loop().time()
         if now >= self._tidy_at:
             await self._tidy()
             self._tidy_at = now + _TIDY_EVERY_S
+        return False
 
     async def _tidy(self) -> None:
         async with self._database.transaction() as session:
@@ -96,9 +98,13 @@ class Background:
     async def _listen(self) -> None:
         """Wake the work at each notification, until the connection is lost."""
         channel = vending.PENDING_CHANNEL
-        async with self._database.listening(channel, self._wake.set) as listener:
+        async with self._database.listening(channel, self._wake_all) as listener:
             self._reconnect_s = _RECONNECT_S
             # For what was told while nobody listened.
-            self._wake.set()
+            self._wake_all()
             while True:
                 await listener.check_after(self._interval_s)
+
+    def _wake_all(self) -> None:
+        for wake in self._jobs.values():
+            wake.set()

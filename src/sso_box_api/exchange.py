@@ -1,7 +1,7 @@
 """The use case: an ID token in, a Box token out. Start reading here.
 
 ``exchange`` is one login from top to bottom: verify, authorise, find or create the Box
-user, vend, record. Its helpers stand below it in calling order.
+user, vend, record, furnish. Its helpers stand below it in calling order.
 """
 
 import asyncio
@@ -44,6 +44,7 @@ from sso_box_api.identity import (
     NonceProof,
     UnverifiedToken,
 )
+from sso_box_api.provisioning import Provisioner
 from sso_box_api.settings import VendingSettings
 from sso_box_api.vending import Grant, LedgerKeys, LiveVend, Profiles, VendKey
 
@@ -95,6 +96,7 @@ class Exchange:
         profiles: Profiles,
         database: Database,
         binder: Binder,
+        provisioner: Provisioner,
         box: Box,
         keys: LedgerKeys,
         rules: VendingSettings,
@@ -104,6 +106,7 @@ class Exchange:
         self._profiles = profiles
         self._database = database
         self._binder = binder
+        self._provisioner = provisioner
         self._box = box
         self._keys = keys
         self._rules = rules
@@ -133,6 +136,9 @@ class Exchange:
                 order = _Order(identity, account, grant)
                 vend = await self._vend(event, order)
             event.vend_id, event.outcome = str(vend.id), "granted"
+            await self._provisioner.furnish(
+                account, _person(identity), identity.issued_at
+            )
         except SsoBoxError as error:
             event.code, event.reason = error.code, error.reason
             event.outcome = "refused" if error.status < 500 else "failed"  # noqa: PLR2004 - HTTP

@@ -6,6 +6,7 @@ hold ends the check.
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,10 +19,14 @@ from box_sdk_gen.networking.network import NetworkSession
 
 from sso_box_devkit.login import LoginFailed, authorize, discover, log_in, redeem
 from sso_box_devkit.processes import StopSignals
-from sso_box_devkit.stack import Stack, local_http
+from sso_box_devkit.stack import SHARED_FOLDER, Stack, local_http
 
 # Look up, create, user token, downscoped token.
 _FIRST_LOGIN_CALLS: Final = 4
+# Two folders, a welcome text, a place on the shared folder.
+_FURNISHING_CALLS: Final = 4
+_FURNISHING_LIMIT_S: Final = 20.0
+_POLL_S: Final = 0.1
 
 # What reading an answer raises where the answer is not of the promised shape.
 _MISSHAPEN: Final = (KeyError, IndexError, TypeError, ValueError)
@@ -61,6 +66,13 @@ class _Story:
             headers={"Authorization": f"Bearer {token}"},
             json=body or None,
         )
+
+    def steps(self) -> dict[str, str]:
+        """What is done for the person beside the login, by the service's own word."""
+        url = f"{self.stack.api_url}/v1/me"
+        headers = {"Authorization": f"Bearer {self.id_token}"}
+        me = self.http.get(url, headers=headers).raise_for_status().json()
+        return {step["key"]: step["state"] for step in me["box"]["provisioning"]}
 
     def emulator(self, path: str) -> dict[str, Any]:
         url = f"{self.stack.box_url}/_emulator{path}"
@@ -132,7 +144,7 @@ def _login(story: _Story) -> dict[str, object]:
 
 
 def _first_exchange(story: _Story) -> dict[str, object]:
-    """The first exchange makes one Box user, in as few calls as there can be."""
+    """The first exchange makes one Box user and its folders, in the fewest calls."""
     users, position = story.box_users(), story.position()
     vended = story.vend(story.id_token)
     calls = story.calls_since(position)
@@ -141,8 +153,10 @@ def _first_exchange(story: _Story) -> dict[str, object]:
     story.box_user_id = vended["box_user_id"]
     _expect(created == {story.box_user_id}, f"Box users created: {sorted(created)}")
     after_service_token = calls[_is_service_token_call(story, calls[0]) :]
+    login = after_service_token[:_FIRST_LOGIN_CALLS]
+    furnishing = after_service_token[_FIRST_LOGIN_CALLS:]
     _expect(
-        len(after_service_token) <= _FIRST_LOGIN_CALLS,
+        login[-1]["path"] == "/oauth2/token" and len(furnishing) <= _FURNISHING_CALLS,
         f"calls to Box: {[_line(call) for call in calls]}",
     )
     return {
@@ -151,9 +165,33 @@ def _first_exchange(story: _Story) -> dict[str, object]:
         "box_users_created": len(created),
         "box_calls": [_line(call) for call in calls],
         "box_calls_after_service_token": len(after_service_token),
+        "box_calls_of_the_login": len(login),
+        "box_calls_of_the_furnishing": len(furnishing),
         "scope": vended["scope"],
         "expires_in": vended["expires_in"],
     }
+
+
+def _furnished(story: _Story) -> dict[str, object]:
+    """What the template promises is there, in the person's own hands."""
+    states = story.steps()
+    until = time.monotonic() + _FURNISHING_LIMIT_S
+    # The login waits for it a little only.
+    while "pending" in states.values() and time.monotonic() < until:
+        time.sleep(_POLL_S)
+        states = story.steps()
+    _expect(set(states.values()) == {"done"}, f"steps: {states}")
+    token = story.tokens["explorer"]
+    root = _names(story.box(token, "GET", "/folders/0/items"))
+    own = next(name for name in root if name != SHARED_FOLDER)
+    inside = _names(story.box(token, "GET", f"/folders/{root[own]}/items"))
+    _expect(set(inside) == {"Invoices", "Welcome.txt"}, f"in {own}: {sorted(inside)}")
+    return {"steps": states, "root": sorted(root), own: sorted(inside)}
+
+
+def _names(listing: httpx.Response) -> dict[str, str]:
+    """Return the ids of a folder's items by name."""
+    return {item["name"]: item["id"] for item in listing.json()["entries"]}
 
 
 def _warm_exchange(story: _Story) -> dict[str, object]:
@@ -263,6 +301,7 @@ def _lock(story: _Story) -> dict[str, object]:
 _STEPS: Final = (
     _login,
     _first_exchange,
+    _furnished,
     _warm_exchange,
     _official_sdk,
     _scopes_hold,

@@ -29,6 +29,21 @@ _READY_LIMIT_S: Final = 30.0
 _COMMAND_LIMIT_S: Final = 60.0
 _API: Final = Path(sys.executable).parent / "sso-box-api"
 _DEVKIT: Final = (sys.executable, "-m", "sso_box_devkit")
+# What everybody finds at Box after the first login. The folder is the emulator's.
+_TEMPLATE: Final = """\
+[[folders]]
+path = "{name}/Invoices"
+
+[[files]]
+source = "welcome.txt"
+path = "{name}/Welcome.txt"
+
+[[collaborations]]
+folder = "SHARED"
+role = "viewer"
+"""
+_WELCOME: Final = "This folder is yours. Nobody else has been in it.\n"
+SHARED_FOLDER: Final = "For everybody"
 
 
 @dataclass(frozen=True)
@@ -143,7 +158,10 @@ class _Starting:
         self.children.append(server.child)
         self._await(box, f"{self.box_url}/_emulator/requests")
         self._await(idp, f"{self.idp_url}/.well-known/openid-configuration")
-        return self._environment(server.url, _require(key.result()), config_file)
+        return {
+            **self._environment(server.url, _require(key.result()), config_file),
+            "SSO_BOX_PROVISIONING__TEMPLATE": str(self._template()),
+        }
 
     def api(self, env: dict[str, str]) -> None:
         """Bring the database up to date and start the API."""
@@ -176,6 +194,18 @@ class _Starting:
             "SSO_BOX_ALLOW_LOOPBACK_HTTP": "true",
             "SSO_BOX_CORS_ORIGINS": json.dumps([WEB_ORIGIN]),
         }
+
+    def _template(self) -> Path:
+        """Make a folder for everybody at Box, and write the template that names it."""
+        folder = {"type": "folder", "name": SHARED_FOLDER}
+        with local_http() as http:
+            url = f"{self.box_url}/_emulator/seed"
+            planted = http.post(url, json={"items": [folder]}).raise_for_status()
+        shared: str = planted.json()["items"][0]["id"]
+        template = self._folder / "provisioning.toml"
+        template.write_text(_TEMPLATE.replace("SHARED", shared), encoding="utf-8")
+        template.with_name("welcome.txt").write_text(_WELCOME, encoding="utf-8")
+        return template
 
     def _start(
         self, name: str, command: list[str], env: Mapping[str, str] | None = None

@@ -17,7 +17,7 @@ from sso_box_api.box import (
     OutcomeUnknown,
     RefusedByBox,
 )
-from sso_box_api.box.users import NAME_MAX, short_name
+from sso_box_api.box.names import NAME_MAX, short_name
 from sso_box_api.errors import BoxUnavailable
 from sso_box_devkit.box import Enterprise
 from tests.support.box_script import (

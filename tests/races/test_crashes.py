@@ -146,7 +146,7 @@ async def _crash_everywhere(stage: Stage, points: list[str]) -> None:
         )
     )
     binder = stage.parts.binder()
-    exchange = stage.parts.exchange(binder)
+    exchange = stage.parts.exchange(binder, stage.parts.provisioner())
     found = await asyncio.gather(
         *(stage.log_in(exchange, subject) for subject in subjects)
     )
@@ -194,7 +194,7 @@ async def test_a_stopped_winner_that_goes_on_leaves_one_user_and_none_unlisted(
     With a long time-out it still takes the answer to its late POST, otherwise not.
     """
     binder = stage.parts.binder()
-    exchange = stage.parts.exchange(binder)
+    exchange = stage.parts.exchange(binder, stage.parts.provisioner())
     values = stage.values
     if post_timeout_s is not None:
         lease_s = post_timeout_s + 1.0

@@ -61,7 +61,9 @@ async def test_no_transaction_is_open_during_any_call_to_box(
     token = UnverifiedToken(idp_app.state.idp.mint(sub="ada", aud="demo-spa"))
     async with open_parts(settings, mounts={settings.box.api_url: watched}) as parts:
         binder = parts.binder()
-        await parts.exchange(binder).exchange(ExchangeRequest(token))
+        await parts.exchange(binder, parts.provisioner()).exchange(
+            ExchangeRequest(token)
+        )
         await binder.close()
         async with parts.database.transaction() as session:
             [ada] = await accounts.select(session, namespace=ISSUER, subject="ada")
@@ -94,7 +96,7 @@ async def test_postgres_restarted_in_the_middle_leaves_one_user(
         await box.fault("POST", "/2.0/users", delay_ms=1500, after_commit=True)
         token = UnverifiedToken(idp_app.state.idp.mint(sub="ada", aud="demo-spa"))
         async with open_parts(Settings.model_validate(values)) as parts:
-            exchange = parts.exchange(parts.binder()).exchange
+            exchange = parts.exchange(parts.binder(), parts.provisioner()).exchange
             first = asyncio.create_task(exchange(ExchangeRequest(token)))
             while not await box.users():  # noqa: ASYNC110 - Box is somebody else
                 await asyncio.sleep(0.02)
@@ -110,7 +112,7 @@ async def test_postgres_restarted_in_the_middle_leaves_one_user(
 
 async def _log_in_again(parts: Parts, token: UnverifiedToken) -> str:
     binder = parts.binder()
-    exchange = parts.exchange(binder)
+    exchange = parts.exchange(binder, parts.provisioner())
     async with asyncio.timeout(60):
         while True:
             try:

@@ -59,7 +59,8 @@ async def servers(
     ports = [free_port() for _ in range(SERVERS)]
     processes = [victims.serve(values, port) for port in ports]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
-    limits = httpx.Limits(max_connections=200)
+    # No connection is kept: the server may close one just when it is used again.
+    limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
     async with httpx.AsyncClient(limits=limits, timeout=300) as http:
         await asyncio.gather(*(_is_up(http, url) for url in urls))
         yield Servers(http, urls, idp_app.state.idp)

@@ -203,7 +203,9 @@ async def _exchange(values: dict[str, Any], id_token: str, points: Points) -> st
         binder = parts.binder()
         request = ExchangeRequest(UnverifiedToken(id_token))
         try:
-            return (await parts.exchange(binder).exchange(request)).box_user_id
+            return (
+                await parts.exchange(binder, parts.provisioner()).exchange(request)
+            ).box_user_id
         except SsoBoxError as error:
             return error.code
         finally:

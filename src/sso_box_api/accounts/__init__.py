@@ -23,6 +23,7 @@ from sso_box_api.accounts.orphans import (
     take_rechecks,
     take_spares,
 )
+from sso_box_api.accounts.profile import Noted, note_claims
 from sso_box_api.accounts.proofs import drop_proofs, has_proved, record_proof
 from sso_box_api.accounts.store import (
     Account,
@@ -32,6 +33,7 @@ from sso_box_api.accounts.store import (
     external_id,
     find,
     gate_for_vend,
+    is_open,
     lock,
     mismatches,
     select,
@@ -43,6 +45,7 @@ __all__ = [
     "Bound",
     "Candidate",
     "Held",
+    "Noted",
     "Orphan",
     "Person",
     "Post",
@@ -57,10 +60,12 @@ __all__ = [
     "finish_recheck",
     "gate_for_vend",
     "has_proved",
+    "is_open",
     "list_orphans",
     "lock",
     "mark_create_sent",
     "mismatches",
+    "note_claims",
     "record",
     "record_proof",
     "release",

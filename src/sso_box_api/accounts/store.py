@@ -40,7 +40,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A snapshot of one identity's account. ``box_user_id`` is None until bound."""
+    """A snapshot of one identity's account. ``box_user_id`` is None until bound.
+
+    ``claims_digest``: of the claims last acted on, where ``find`` read the account.
+    """
 
     id: UUID
     identity_id: UUID
@@ -51,6 +54,7 @@ class Account:
     lock_reason: str | None
     removed_at: datetime | None
     not_before: datetime | None
+    claims_digest: str | None = None
 
     @property
     def state(self) -> Literal["pending", "active", "locked", "removed"]:
@@ -106,12 +110,23 @@ def external_id(realm: str, namespace: str, subject: str) -> str:
 
 async def find(session: AsyncSession, namespace: str, subject: str) -> Account | None:
     statement = (
-        sql_select(IdentityRow.id, AccountRow)
+        sql_select(IdentityRow.id, AccountRow, IdentityRow.claims_digest)
         .join(AccountRow, col(AccountRow.id) == col(IdentityRow.account_id))
         .where(IdentityRow.namespace == namespace, IdentityRow.subject == subject)
     )
     row = (await session.exec(statement)).first()
     return to_account(*row) if row else None
+
+
+async def is_open(session: AsyncSession, account_id: UUID, box_user_id: str) -> bool:
+    """Whether an account has this Box user, and is neither locked nor removed."""
+    statement = sql_select(AccountRow.id).where(
+        AccountRow.id == account_id,
+        AccountRow.box_user_id == box_user_id,
+        col(AccountRow.locked_at).is_(None),
+        col(AccountRow.removed_at).is_(None),
+    )
+    return (await session.exec(statement)).first() is not None
 
 
 async def gate_for_vend(
@@ -283,7 +298,9 @@ async def mismatches(
     return found
 
 
-def to_account(identity_id: UUID, row: AccountRow) -> Account:
+def to_account(
+    identity_id: UUID, row: AccountRow, claims_digest: str | None = None
+) -> Account:
     return Account(
         id=row.id,
         identity_id=identity_id,
@@ -294,4 +311,5 @@ def to_account(identity_id: UUID, row: AccountRow) -> Account:
         lock_reason=row.lock_reason,
         removed_at=row.removed_at,
         not_before=row.not_before,
+        claims_digest=claims_digest,
     )

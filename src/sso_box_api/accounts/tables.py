@@ -89,6 +89,9 @@ class IdentityRow(SQLModel, table=True):
     # Hints for administrators who look a person up; never a key.
     name: str | None = Field(default=None)
     email: str | None = Field(default=None, index=True)
+    # What its claims came to when they were last acted on, and the iat of that token.
+    claims_digest: str | None = Field(default=None)
+    claims_issued_at: int | None = Field(default=None, sa_type=BigInteger)
     created_at: datetime | None = Field(
         default=None, sa_type=_TIME, sa_column_kwargs=_NOW
     )

@@ -1,16 +1,18 @@
 """GET /v1/me: who the token says you are, and your Box user if there is one."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from sso_box_api import accounts
+from sso_box_api import accounts, furnishing
 from sso_box_api.accounts import Account
 from sso_box_api.api.credentials import BearerToken, one_token
 from sso_box_api.api.responses import IDENTITY_PROBLEMS
 from sso_box_api.api.state import BadTokensDep, DatabaseDep, VerifierDep
 from sso_box_api.api.token import client_address
+from sso_box_api.furnishing import Kind, Step, StepState
 
 router = APIRouter()
 
@@ -26,13 +28,21 @@ class Me(BaseModel):
     email_trusted: bool
 
 
+class ProvisioningStep(BaseModel):
+    """One thing that the template has for this person, by the template's own name."""
+
+    key: str
+    kind: Kind
+    state: StepState
+
+
 class BoxAccount(BaseModel):
     """The Box user bound to the identity, and whether it may be used."""
 
     id: str | None
     kind: Literal["app", "managed"]
     state: Literal["pending", "active", "locked", "removed"]
-    provisioning: list[dict[str, str]]
+    provisioning: list[ProvisioningStep]
 
 
 class MeResponse(BaseModel):
@@ -60,6 +70,7 @@ async def me(
         identity = await verifier.verify(one_token(bearer, None))
     async with database.transaction() as session:
         account = await accounts.find(session, identity.namespace, identity.subject)
+        steps = await furnishing.steps_of(session, account.id) if account else []
     return MeResponse(
         identity=Me(
             provider=identity.provider,
@@ -69,14 +80,17 @@ async def me(
             email=identity.email,
             email_trusted=identity.email_trusted,
         ),
-        box=_box(account) if account else None,
+        box=_box(account, steps) if account else None,
     )
 
 
-def _box(account: Account) -> BoxAccount:
+def _box(account: Account, steps: Sequence[Step]) -> BoxAccount:
     return BoxAccount(
         id=account.box_user_id,
         kind="app" if account.kind == "app" else "managed",
         state=account.state,
-        provisioning=[],
+        provisioning=[
+            ProvisioningStep(key=step.key, kind=step.kind, state=step.state)
+            for step in steps
+        ],
     )

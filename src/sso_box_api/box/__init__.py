@@ -20,7 +20,15 @@ from sso_box_api.box.failures import (
     RefusedByBox,
     SubjectTokenRejected,
 )
-from sso_box_api.box.sharing import Collaboration, Group, Membership, Sharing
+from sso_box_api.box.names import item_name
+from sso_box_api.box.sharing import (
+    Collaboration,
+    GranteeType,
+    Group,
+    Membership,
+    Role,
+    Sharing,
+)
 from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
 from sso_box_api.box.users import BoxUser, UserAttributes, Users
 
@@ -40,6 +48,7 @@ __all__ = [
     "Downscoped",
     "Ensured",
     "Grant",
+    "GranteeType",
     "Group",
     "InvalidResource",
     "Item",
@@ -48,9 +57,11 @@ __all__ = [
     "NotFoundAtBox",
     "OutcomeUnknown",
     "RefusedByBox",
+    "Role",
     "SubjectTokenRejected",
     "UserAttributes",
     "diagnose",
+    "item_name",
     "load_credentials",
     "open_transport",
     "within",

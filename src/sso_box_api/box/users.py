@@ -5,7 +5,6 @@ so nothing here relies on it, and every match is compared again.
 Source: developer.box.com "Create App User", "List enterprise users", "Pagination".
 """
 
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,11 +16,8 @@ from sso_box_api.box.api import Api, Ensured
 from sso_box_api.box.auth import nothing
 from sso_box_api.box.failures import NotFoundAtBox
 from sso_box_api.box.lists import checked_id, id_of, text, whole
-from sso_box_api.text import cut_by_grapheme
+from sso_box_api.box.names import short_job_title, short_name
 
-# Code points, as OpenAPI counts maxLength.
-NAME_MAX = 50
-JOB_TITLE_MAX = 100
 PAGE_SIZE = 100
 Status = Literal["active", "inactive"]
 # Box leaves external_app_user_id out unless it is asked for.
@@ -127,9 +123,7 @@ class Users(Api):
             **{k: v for k, v in asdict(attributes).items() if v is not None},
         }
         return (
-            values
-            if title is None
-            else {**values, "job_title": _short(title, JOB_TITLE_MAX)}
+            values if title is None else {**values, "job_title": short_job_title(title)}
         )
 
     async def ensure_managed_user(self, name: str, login: str) -> Ensured[BoxUser]:
@@ -166,15 +160,18 @@ class Users(Api):
         name: str | None = None,
         status: Status | None = None,
         external_app_user_id: str | None = None,
+        space_amount: int | None = None,
     ) -> BoxUser:
         """Change what is given (PUT /2.0/users/ID); the same twice is the same once.
 
+        ``space_amount`` in bytes, -1 for unlimited.
         Raises ``NotFoundAtBox``, ``BoxUnavailable``, ``BoxRefused``.
         """
         changes = {
             "name": None if name is None else short_name(name),
             "status": status,
             "external_app_user_id": external_app_user_id,
+            "space_amount": space_amount,
         }
         body = {key: value for key, value in changes.items() if value is not None}
         path = f"/2.0/users/{checked_id(box_user_id)}?fields={_FIELDS}"
@@ -251,13 +248,3 @@ def _age(user: BoxUser) -> tuple[datetime, int]:
     if created.tzinfo is None:
         created = created.replace(tzinfo=UTC)
     return created, int(user.id)
-
-
-def short_name(name: str) -> str:
-    """Cut a name to what Box takes, between characters as a reader sees them."""
-    return _short(name, NAME_MAX)
-
-
-def _short(text: str, limit: int) -> str:
-    text = unicodedata.normalize("NFC", text).strip()
-    return cut_by_grapheme(text, limit).rstrip()

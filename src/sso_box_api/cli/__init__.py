@@ -1,13 +1,14 @@
-"""The command line: serve, database, doctor, explain, keys, accounts.
+"""The command line: serve, database, doctor, explain, keys, accounts, provisioning.
 
 Exit codes: 0 done, 1 a check failed or something is not reachable, 2 wrong usage or
-configuration, 3 tokens are left that Box has not killed yet.
+configuration, 3 something is left to be done at Box, which the serve processes go on with.
 """
 
 import click
 
 from sso_box_api.cli.account import account_group
 from sso_box_api.cli.checks import doctor_command, explain_command
+from sso_box_api.cli.provision import provision_group
 from sso_box_api.cli.service import db_group, keys_group, serve
 
 
@@ -24,5 +25,6 @@ for command in (
     doctor_command,
     explain_command,
     account_group,
+    provision_group,
 ):
     main.add_command(command)

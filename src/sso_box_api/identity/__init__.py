@@ -9,7 +9,7 @@ besides) → ``nonce`` (whose login it was). Keys are fetched by ``key_source``,
 ``explanation`` are for administrators, with the same functions.
 """
 
-from sso_box_api.identity.claim_text import ClaimValue
+from sso_box_api.identity.claim_text import ClaimValue, describe
 from sso_box_api.identity.compact import MAX_TOKEN_CHARS, UnverifiedToken
 from sso_box_api.identity.connection import ProviderTransport
 from sso_box_api.identity.explanation import Explanation
@@ -32,4 +32,5 @@ __all__ = [
     "Probed",
     "ProviderTransport",
     "UnverifiedToken",
+    "describe",
 ]

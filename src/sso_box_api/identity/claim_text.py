@@ -67,6 +67,13 @@ def kept_claims(
     return {name: value for name, value in kept.items() if value is not None}
 
 
+def describe(
+    claims: Mapping[str, Any], keep_claims: Collection[str]
+) -> tuple[str | None, str | None, dict[str, ClaimValue]]:
+    """Name, e-mail address and kept claims, as they are read from a token's claims."""
+    return display_name(claims), email_hint(claims)[0], kept_claims(claims, keep_claims)
+
+
 def _kept(value: object) -> ClaimValue | None:
     if isinstance(value, bool | int):
         return value

@@ -15,6 +15,7 @@ from sso_box_api.settings.box_user import (
 )
 from sso_box_api.settings.deployment import DatabaseSettings, Settings
 from sso_box_api.settings.load import load_settings
+from sso_box_api.settings.patterns import PathPattern, Placeholder, Segment
 from sso_box_api.settings.provider import ProviderSettings
 from sso_box_api.settings.sections import (
     DEFAULT_PROFILES,
@@ -22,8 +23,10 @@ from sso_box_api.settings.sections import (
     ClaimSettings,
     LimitSettings,
     ProfileSettings,
+    ProvisioningSettings,
     VendingSettings,
 )
+from sso_box_api.settings.template import Template
 
 __all__ = [
     "DEFAULT_PROFILES",
@@ -35,10 +38,15 @@ __all__ = [
     "ClaimSettings",
     "DatabaseSettings",
     "LimitSettings",
+    "PathPattern",
+    "Placeholder",
     "ProfileSettings",
     "ProviderSettings",
+    "ProvisioningSettings",
+    "Segment",
     "Settings",
     "Source",
+    "Template",
     "VendingSettings",
     "load_settings",
 ]

@@ -33,6 +33,7 @@ from sso_box_api.settings.sections import (
     ClaimSettings,
     LimitSettings,
     ProfileSettings,
+    ProvisioningSettings,
     VendingSettings,
 )
 
@@ -127,6 +128,7 @@ class Settings(DatabaseSettings):
     )
     vending: VendingSettings = VendingSettings()
     claim: ClaimSettings = ClaimSettings()
+    provisioning: ProvisioningSettings = ProvisioningSettings()
     limits: LimitSettings = LimitSettings()
     cors_origins: tuple[str, ...] = Field(
         default=(), description='a JSON list of exact origins: ["https://app.example"]'
@@ -146,7 +148,9 @@ class Settings(DatabaseSettings):
 
         Of each token these are kept; each provider's settings read their own people's.
         """
-        return frozenset(claim for p in self.providers for claim in p.box_user.claims)
+        template = self.provisioning.template
+        of_users = (claim for p in self.providers for claim in p.box_user.claims)
+        return frozenset(of_users) | (template.claims if template else frozenset())
 
     @field_validator("secret_keys")
     @classmethod
@@ -231,6 +235,18 @@ class Settings(DatabaseSettings):
                     f" {min(unknown)}, which is not configured"
                 )
                 raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _template_fits(self) -> Self:
+        template = self.provisioning.template
+        ids = {provider.id for provider in self.providers}
+        if template and (unknown := template.providers - ids):
+            message = (
+                "SSO_BOX_PROVISIONING__TEMPLATE: providers names the provider"
+                f" {min(unknown)}, which is not configured"
+            )
+            raise ValueError(message)
         return self
 
     def _urls(self) -> Iterable[tuple[str, str]]:

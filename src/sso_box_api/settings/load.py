@@ -85,7 +85,7 @@ def _explain(error: ValidationError) -> list[str]:
         whole = item["type"] == "value_error" and isinstance(
             loc[-1] if loc else "", int
         )
-        hint = "" if whole else _hint(loc)
+        hint = "" if whole or _in_template(loc) else _hint(loc)
         name = _variable(loc)
         problem = f"{name}: {message}" if name else message
         problems.append(f"{problem}; put {hint}" if hint else problem)
@@ -97,13 +97,19 @@ def _variable(loc: tuple[int | str, ...]) -> str:
     if not loc:
         return ""
     name = PREFIX + str(loc[0]).upper()
-    in_json = loc[0] in {"providers", "profiles"}
-    for part in loc[1:]:
-        if isinstance(part, int):
-            name += f"[{part}]"
-        else:
-            name += f".{part}" if in_json else f"__{part.upper()}"
-    return name
+    if loc[0] in {"providers", "profiles"}:
+        return name + _place(loc[1:])
+    if _in_template(loc):
+        return f"{name}__TEMPLATE: {_place(loc[2:]).lstrip('.')}"
+    return "__".join([name, *(str(part).upper() for part in loc[1:])])
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in loc)
+
+
+def _in_template(loc: tuple[int | str, ...]) -> bool:
+    return loc[:2] == ("provisioning", "template") and loc[2:] != ()
 
 
 def _hint(loc: tuple[int | str, ...]) -> str:

@@ -12,6 +12,7 @@ from pydantic import (
 )
 
 from sso_box_api.settings.base import PrintableAscii, Section, Slug
+from sso_box_api.settings.template import TemplateFile
 
 
 class BoxSettings(Section):
@@ -152,6 +153,24 @@ class ClaimSettings(Section):
             message = "FLIGHT_DEADLINE_S must be longer than POST_TIMEOUT_S"
             raise ValueError(message)
         return self
+
+
+class ProvisioningSettings(Section):
+    """What is done for a person at Box beside the login, and how patiently."""
+
+    template: TemplateFile = Field(
+        default=None, description="the path of a TOML file; see docs/provisioning.md"
+    )
+    update_name: bool = Field(
+        default=True, description="false leaves the names of Box users as they are"
+    )
+    wait_s: float = Field(
+        default=3.0, ge=0, description="how long a first login waits for its folders"
+    )
+    deadline_s: float = Field(default=20.0, gt=0)
+    retry_s: float = Field(default=10.0, gt=0)
+    refused_retry_s: float = Field(default=900.0, gt=0)
+    retry_at_most_s: float = Field(default=21600.0, gt=0)
 
 
 class LimitSettings(Section):

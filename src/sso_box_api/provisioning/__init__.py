@@ -1,0 +1,11 @@
+"""The first day: what a person finds at Box beside the login, and what follows the claims.
+
+Beside ``binding``, below ``exchange`` and the background: ``plan`` says what the
+template wants for somebody's claims, ``worker`` has it done with leases and pauses,
+``steps`` does one thing at Box. The rows are those of ``furnishing``.
+"""
+
+from sso_box_api.provisioning.plan import known_keys, wanted_steps
+from sso_box_api.provisioning.worker import Provisioner
+
+__all__ = ["Provisioner", "known_keys", "wanted_steps"]
