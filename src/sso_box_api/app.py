@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from typing_extensions import override
 
 from sso_box_api import accounts, vending
+from sso_box_api.adoption import Adoption
 from sso_box_api.api import config, health, me, oauth, problems, token
 from sso_box_api.api.limits import BadTokenLimit
 from sso_box_api.api.middleware import RequestShell
@@ -29,8 +30,11 @@ from sso_box_api.exchange import Exchange
 from sso_box_api.explain import Explainer
 from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.lifecycle import Lifecycle
+from sso_box_api.rebinding import Rebinding
+from sso_box_api.reconciliation import Reconciliation
+from sso_box_api.restoration import Restoration
 from sso_box_api.revocation import Revoker
-from sso_box_api.settings import Settings, load_settings
+from sso_box_api.settings import ProviderSettings, Settings, load_settings
 from sso_box_api.vending import LedgerKeys, Profiles
 
 Mounts = Mapping[str, httpx.AsyncBaseTransport]
@@ -77,11 +81,30 @@ class Parts:
     def lifecycle(self) -> Lifecycle:
         return Lifecycle(
             self.database,
+            self.box,
             # An administrator waits, so it tries again sooner.
             self.revoker(put_off_s=0.5, background=False),
             realm=self.settings.realm,
             box_app=self.box_app,
         )
+
+    def adoption(self, provider: ProviderSettings) -> Adoption:
+        return Adoption(
+            self.database,
+            self.box,
+            provider,
+            realm=self.settings.realm,
+            box_app=self.box_app,
+        )
+
+    def reconciliation(self, *, fix: bool = False) -> Reconciliation:
+        return Reconciliation(self.database, self.box, fix=fix)
+
+    def rebinding(self) -> Rebinding:
+        return Rebinding(self.database, self.box, box_app=self.box_app)
+
+    def restoration(self) -> Restoration:
+        return Restoration(self.database, self.box)
 
     def background(self) -> Background:
         interval_s = self.settings.vending.sweep_interval_s

@@ -107,3 +107,9 @@ class BoxOrphanRow(SQLModel, table=True):
         default=None, sa_type=_TIME, sa_column_kwargs=_NOW
     )
     resolved_at: datetime | None = Field(default=None, sa_type=_TIME)
+    # Made in vain by this service, which may delete it.
+    spare: bool = Field(
+        default=False, sa_column_kwargs={"server_default": text("false")}
+    )
+    lease_until: datetime | None = Field(default=None, sa_type=_TIME)
+    tries: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})

@@ -20,9 +20,10 @@ from sso_box_api.box.failures import (
     RefusedByBox,
     SubjectTokenRejected,
 )
+from sso_box_api.box.patience import patiently
 from sso_box_api.box.sharing import Collaboration, Group, Membership, Sharing
 from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
-from sso_box_api.box.users import BoxUser
+from sso_box_api.box.users import BoxUser, Standing, short_name
 
 
 class Box(Content, Sharing, Examined):
@@ -48,9 +49,12 @@ __all__ = [
     "NotFoundAtBox",
     "OutcomeUnknown",
     "RefusedByBox",
+    "Standing",
     "SubjectTokenRejected",
     "diagnose",
     "load_credentials",
     "open_transport",
+    "patiently",
+    "short_name",
     "within",
 ]

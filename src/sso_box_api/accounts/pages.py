@@ -1,0 +1,212 @@
+"""The accounts a page at a time, for work on all of them: list, reconcile, restore.
+
+Each page is one short statement that begins where the last one ended, so that neither
+memory nor the length of a transaction grows with the number of accounts.
+Functions take the session of a transaction that the caller opened and never commit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlmodel import col, delete, or_, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from sso_box_api.accounts.store import Candidate, to_account, to_candidate
+from sso_box_api.accounts.tables import (
+    AccountRow,
+    BoxOrphanRow,
+    IdentityRow,
+    NonceProofRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What of an account is compared with Box.
+
+    ``names``: of its people, as their first login gave them. ``unfinished``: its first
+    login is under way, or was broken off, and the next one finishes it.
+    """
+
+    id: UUID
+    kind: str
+    external_app_user_id: str
+    box_user_id: str | None
+    is_open: bool
+    unfinished: bool
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListedOrphan:
+    """A Box user bound to nobody. ``spare``: made in vain by this service."""
+
+    box_user_id: str
+    account_id: UUID
+    reason: str
+    spare: bool
+
+
+async def page_of_candidates(
+    session: AsyncSession, after: UUID | None, *, limit: int
+) -> list[Candidate]:
+    """Return identities with their accounts, in the order of the identities' ids."""
+    statement = (
+        select(IdentityRow, AccountRow)
+        .join(AccountRow, col(AccountRow.id) == col(IdentityRow.account_id))
+        .order_by(col(IdentityRow.id))
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(IdentityRow.id > after)
+    return [to_candidate(*row) for row in await session.exec(statement)]
+
+
+async def stored_for(
+    session: AsyncSession, box_user_ids: Sequence[str], external_ids: Sequence[str]
+) -> list[Stored]:
+    """Return the accounts that have one of these Box users, or of these external ids."""
+    statement = select(AccountRow).where(
+        or_(
+            col(AccountRow.box_user_id).in_(box_user_ids),
+            col(AccountRow.external_app_user_id).in_(external_ids),
+        )
+    )
+    rows = list(await session.exec(statement))
+    names: dict[UUID, list[str]] = {}
+    named = select(IdentityRow.account_id, IdentityRow.name).where(
+        col(IdentityRow.account_id).in_([row.id for row in rows]),
+        col(IdentityRow.name).is_not(None),
+    )
+    for account_id, name in await session.exec(named):
+        names.setdefault(account_id, []).append(name or "")
+    return [_stored(row, tuple(names.get(row.id, ()))) for row in rows]
+
+
+async def page_of_bound(
+    session: AsyncSession, after: UUID | None, *, limit: int
+) -> list[Stored]:
+    """Return accounts that have a Box user, in the order of their ids."""
+    statement = (
+        select(AccountRow)
+        .where(col(AccountRow.box_user_id).is_not(None))
+        .order_by(col(AccountRow.id))
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(AccountRow.id > after)
+    return [_stored(row) for row in await session.exec(statement)]
+
+
+async def open_orphans(
+    session: AsyncSession, after: str | None, *, limit: int
+) -> list[ListedOrphan]:
+    """Return Box users listed as bound to nobody and not dealt with, by their ids."""
+    statement = (
+        select(BoxOrphanRow)
+        .where(col(BoxOrphanRow.resolved_at).is_(None))
+        .order_by(col(BoxOrphanRow.box_user_id))
+        .limit(limit)
+    )
+    if after is not None:
+        statement = statement.where(BoxOrphanRow.box_user_id > after)
+    return [
+        ListedOrphan(row.box_user_id, row.account_id, row.reason, row.spare)
+        for row in await session.exec(statement)
+    ]
+
+
+async def listed_among(session: AsyncSession, box_user_ids: Sequence[str]) -> set[str]:
+    """Return those of the Box users that are listed as bound to nobody."""
+    statement = select(BoxOrphanRow.box_user_id).where(
+        col(BoxOrphanRow.box_user_id).in_(box_user_ids),
+        col(BoxOrphanRow.resolved_at).is_(None),
+    )
+    return set(await session.exec(statement))
+
+
+async def take_spare(
+    session: AsyncSession, box_user_id: str, *, lease_s: float
+) -> bool:
+    """Take a Box user made in vain, to delete it; False if it is not ours to delete.
+
+    Committed before Box is called: who would bind that user now is refused.
+    """
+    bound = select(AccountRow.id).where(AccountRow.box_user_id == box_user_id)
+    taking = (
+        update(BoxOrphanRow)
+        .where(
+            col(BoxOrphanRow.box_user_id) == box_user_id,
+            col(BoxOrphanRow.spare).is_(True),
+            col(BoxOrphanRow.resolved_at).is_(None),
+            or_(
+                col(BoxOrphanRow.lease_until).is_(None),
+                col(BoxOrphanRow.lease_until) <= func.clock_timestamp(),
+            ),
+            ~bound.exists(),
+        )
+        .values(
+            lease_until=func.clock_timestamp() + timedelta(seconds=lease_s),
+            tries=col(BoxOrphanRow.tries) + 1,
+        )
+    )
+    return (await session.exec(taking)).rowcount == 1
+
+
+async def sign_out_page(
+    session: AsyncSession, after: UUID | None, *, limit: int
+) -> list[tuple[UUID, str | None]]:
+    """End every login of a page of accounts; return their ids and Box users.
+
+    The rows stay locked until the commit, so that no token is listed in between.
+    """
+    statement = (
+        select(AccountRow.id, AccountRow.box_user_id)
+        .order_by(col(AccountRow.id))
+        .limit(limit)
+        .with_for_update()
+    )
+    if after is not None:
+        statement = statement.where(AccountRow.id > after)
+    rows = [(row[0], row[1]) for row in await session.exec(statement)]
+    ids = [account_id for account_id, _ in rows]
+    now = func.clock_timestamp()
+    ending = (
+        update(AccountRow)
+        .where(col(AccountRow.id).in_(ids))
+        # One from before the backup may lie ahead of this clock.
+        .values(not_before=func.greatest(AccountRow.not_before, now))
+    )
+    await session.exec(ending)
+    identities = select(IdentityRow.id).where(col(IdentityRow.account_id).in_(ids))
+    await session.exec(
+        delete(NonceProofRow).where(col(NonceProofRow.identity_id).in_(identities))
+    )
+    return rows
+
+
+async def count(session: AsyncSession) -> tuple[int, int]:
+    """Count the accounts, and those of them that have a Box user."""
+    statement = select(
+        func.count(col(AccountRow.id)), func.count(col(AccountRow.box_user_id))
+    )
+    all_of_them, bound = (await session.exec(statement)).one()
+    return all_of_them, bound
+
+
+def _stored(row: AccountRow, names: tuple[str, ...] = ()) -> Stored:
+    account = to_account(row.id, row)
+    return Stored(
+        id=row.id,
+        kind=row.kind,
+        external_app_user_id=row.external_app_user_id,
+        box_user_id=row.box_user_id,
+        is_open=account.state in {"active", "pending"},
+        unfinished=row.box_user_id is None
+        and row.removed_at is None
+        and (row.claim_until is not None or row.create_sent_at is not None),
+        names=names,
+    )
