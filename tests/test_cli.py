@@ -134,7 +134,7 @@ def test_served_with_workers_it_exchanges_locks_and_limits(
         assert again["access_token"] == first["access_token"]
         locked = run("account", "lock", idp[0], "ada", "--json")
         assert locked.exit_code == 0, locked.output
-        assert json.loads(locked.output) == {
+        assert json.loads(locked.stdout) == {
             "state": "locked",
             "created": False,
             "revoked": 1,
@@ -378,7 +378,7 @@ def test_db_upgrade_needs_no_other_secret(
     for name in environment:
         if name != "SSO_BOX_DATABASE_URL":
             monkeypatch.delenv(name)
-    assert "0003" in run("db", "upgrade").output
+    assert "0004" in run("db", "upgrade").output
     assert run("db", "check").exit_code == 0
 
 
@@ -510,8 +510,8 @@ def test_lock_and_unlock_in_words(
     )
     assert dead.status_code == 401
     unlocked = run("account", "unlock", idp[0], "ada")
-    assert unlocked.output.strip() == "active; 0 revoked, 0 pending at Box"
-    again = json.loads(run("account", "unlock", idp[0], "ada", "--json").output)
+    assert unlocked.stdout.strip() == "active; 0 revoked, 0 pending at Box"
+    again = json.loads(run("account", "unlock", idp[0], "ada", "--json").stdout)
     assert again["state"] == "active"
 
 
@@ -538,7 +538,7 @@ def test_lock_exits_3_while_box_has_not_killed_every_token(
     assert "expires by itself at" in result.output
     httpx.delete(f"{emulator_url}/_emulator/faults")
     unlocked = run("account", "unlock", idp[0], "ada")
-    assert unlocked.output.strip() == "active; 1 revoked, 0 pending at Box"
+    assert unlocked.stdout.strip() == "active; 1 revoked, 0 pending at Box"
 
 
 def test_lock_works_with_keys_that_open_nothing(

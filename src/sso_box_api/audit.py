@@ -114,19 +114,29 @@ def configure_logging() -> None:
     root = logging.getLogger()
     root.handlers[:] = [log]
     root.setLevel(logging.INFO)
-    _send_events_to(sys.stdout)
+    _audit.handlers[:] = [_handler(sys.stdout)]
+    _audit.propagate = False
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def configure_command_logging() -> None:
-    """Send audit events to standard error: a command's result has the other one."""
-    _send_events_to(sys.stderr)
-
-
-def _send_events_to(stream: TextIO) -> None:
-    events = logging.StreamHandler(stream)
-    events.setFormatter(logging.Formatter("%(message)s"))
-    _audit.handlers[:] = [events]
+@contextmanager
+def events_to_standard_error() -> Iterator[None]:
+    """Send the audit events of a command there, for its result has standard output."""
+    events = _handler(sys.stderr)
+    level, propagate = _audit.level, _audit.propagate
+    _audit.addHandler(events)
     _audit.setLevel(logging.INFO)
     _audit.propagate = False
+    try:
+        yield
+    finally:
+        _audit.removeHandler(events)
+        _audit.setLevel(level)
+        _audit.propagate = propagate
+
+
+def _handler(stream: TextIO) -> logging.Handler:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    return handler

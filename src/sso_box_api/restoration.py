@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 _ROWS = 500
 # Box publishes no limit for one request to end sessions.
 _USERS_AT_ONCE = 100
+_ABOUT_ONE = (400, 404)
 
 
 class Restoration:
@@ -65,10 +66,18 @@ class Restoration:
 
     async def _end(self, box_user_ids: list[str], counts: dict[str, int]) -> None:
         """Order the end of sessions; a refusal must not keep the others signed in."""
-        order = partial(self._box.terminate_sessions, box_user_ids)
         try:
-            await patiently(order)
+            await patiently(partial(self._box.terminate_sessions, box_user_ids))
         except (RefusedByBox, BoxUnavailable) as error:
+            about_one = (
+                isinstance(error, RefusedByBox) and error.box_status in _ABOUT_ONE
+            )
+            if about_one and len(box_user_ids) > 1:
+                # Perhaps for one who is gone; Box does not say what it did for the rest.
+                middle = len(box_user_ids) // 2
+                await self._end(box_user_ids[:middle], counts)
+                await self._end(box_user_ids[middle:], counts)
+                return
             _log.warning("sessions are not ended: %s", error.reason)
             counts["sessions_not_ended"] += len(box_user_ids)
         else:

@@ -1,4 +1,4 @@
-"""The command line: serve, database, doctor, explain, keys, accounts.
+"""The command line: serve, database, doctor, explain, keys, accounts, reconcile.
 
 Exit codes: 0 done, 1 a check failed or something is not reachable, 2 wrong usage or
 configuration, 3 tokens are left that Box has not killed yet.
@@ -7,8 +7,16 @@ configuration, 3 tokens are left that Box has not killed yet.
 import click
 
 from sso_box_api.cli.account import account_group
+from sso_box_api.cli.adoption import import_accounts
 from sso_box_api.cli.checks import doctor_command, explain_command
+from sso_box_api.cli.links import recreate, relink, unlink
 from sso_box_api.cli.service import db_group, keys_group, serve
+from sso_box_api.cli.upkeep import after_restore, rebind, reconcile_command
+
+for of_account in (relink, unlink, recreate, import_accounts):
+    account_group.add_command(of_account)
+for of_database in (rebind, after_restore):
+    db_group.add_command(of_database)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,5 +32,6 @@ for command in (
     doctor_command,
     explain_command,
     account_group,
+    reconcile_command,
 ):
     main.add_command(command)
