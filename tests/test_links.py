@@ -17,6 +17,8 @@ from sso_box_devkit.box import Enterprise
 from tests.support.administration import candidate_of, scalar, somebody_waits, sql
 from tests.support.api import BOX_URL, ISSUER, Api, Control
 
+# Else the next login would wait for the POST of the first one to settle.
+LONG_AGO = "UPDATE account SET create_sent_at = now() - interval '1 hour'"
 NOBODY = UUID("00000000-0000-4000-8000-000000000000")
 
 
@@ -347,6 +349,7 @@ async def test_recreate_makes_a_new_user_once_the_old_one_is_gone(
     candidate = await candidate_of(parts)
     with pytest.raises(CommandRefused, match=f"Box still has user {old}; use `account"):
         await parts.lifecycle().recreate(candidate)
+    await sql(parts, LONG_AGO)
     enterprise.remove_user(enterprise.users[old])
     report = await parts.lifecycle().recreate(candidate)
     assert (report.former_box_user_id, report.tokens.account.state) == (old, "pending")
@@ -363,6 +366,7 @@ async def test_recreate_is_refused_while_a_login_would_adopt_another_user(
     await parts.lifecycle().unlink(candidate)
     with pytest.raises(CommandRefused, match=f"--to-box-user {old}"):
         await parts.lifecycle().recreate(candidate)
+    await sql(parts, LONG_AGO)
     enterprise.remove_user(enterprise.users[old])
     await parts.lifecycle().recreate(candidate)
     assert (await api.exchange()).is_success
