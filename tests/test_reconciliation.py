@@ -17,6 +17,7 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 from starlette.applications import Starlette
+from typing_extensions import override
 
 from sso_box_api import accounts
 from sso_box_api.app import Parts, open_parts
@@ -195,6 +196,7 @@ async def test_a_user_that_the_list_leaves_out_is_not_called_missing(
     await api.exchange()
 
     class Forgetful(httpx.ASGITransport):
+        @override
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             if "usemarker" in request.url.params:
                 return httpx.Response(200, json={"entries": [], "next_marker": None})

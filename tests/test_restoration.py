@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
+from typing_extensions import override
 
 from sso_box_api.app import Parts, open_parts
 from sso_box_api.errors import BoxRefused, ConfigurationError
@@ -107,6 +108,7 @@ async def test_one_user_who_is_gone_keeps_no_other_session_alive(
     gone = tokens["gone"]["box_user_id"]
 
     class RefusesWhole(httpx.ASGITransport):
+        @override
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             await request.aread()
             ending = request.url.path.endswith("/terminate_sessions")
