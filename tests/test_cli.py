@@ -810,20 +810,22 @@ def test_import_tells_first_and_does_it_when_told(
     older = enterprise.add_user("Older", None)
     older.external_app_user_id = "grace"
     file = tmp_path / "links.csv"
-    file.write_text(f"subject,box_user_id\nada,{older.id}\nbob,\n")
+    file.write_text(f"subject,box_user_id\nada,{older.id}\nbob,\n\x1b[2J,5\n")
     arguments = ["account", "import", "--provider", "main", "--csv", str(file)]
     told = run(*arguments)
     assert told.exit_code == 1
+    no_subject = "the subject is none: it is printable ASCII, 255 characters at most"
     assert told.stdout.splitlines() == [
         f"adoptable\tline 2\tada\t{older.id}\t-",
         "refused\tline 3\tbob\t\tthe line has not the two values",
-        "adopted: 0, adoptable: 1, already: 0, refused: 1, applied: False",
+        f"refused\tline 4\t\ufffd[2J\t5\t{no_subject}",
+        "adopted: 0, adoptable: 1, already: 0, refused: 2, applied: False",
     ]
     assert run("account", "show", idp[0], "ada").exit_code == 1
     done = run(*arguments, "--apply", "--json")
     report = json.loads(done.stdout)
-    assert (report["adopted"], report["refused"], report["applied"]) == (1, 1, True)
-    assert [link["state"] for link in report["links"]] == ["adopted", "refused"]
+    assert (report["adopted"], report["refused"], report["applied"]) == (1, 2, True)
+    assert [link["state"] for link in report["links"]][:2] == ["adopted", "refused"]
     assert _audited(done) == [("import", "done")]
     bare = run("account", "import", "--provider", "main", "--bare-subjects")
     assert "put the identity there with `account relink" in bare.stdout

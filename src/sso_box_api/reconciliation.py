@@ -143,7 +143,9 @@ class Reconciliation:
             said = "of a first login that is not finished; the next one adopts it"
             yield found("note", said=said, account=account.id)
         else:
-            said = "its account gave it up or has not got it yet; `account relink` it"
+            said = (
+                "its account gave it up; `account relink` somebody to it, or delete it"
+            )
             yield found("orphan", said=said, account=account.id)
 
     async def _left_over(self, user: BoxUser, account: Stored) -> Finding:

@@ -98,13 +98,18 @@ class Listing:
             print(self._between + json.dumps(entry), end="")
             self._between = ",\n"
         else:
-            print("\t".join("-" if x is None else str(x) for x in line))
+            print("\t".join("-" if x is None else _shown(str(x)) for x in line))
 
     def end(self, **summary: object) -> None:
         """Say what is to stand after the list."""
         self._summary.update(summary)
         if not self._as_json:
             print(", ".join(f"{key}: {value}" for key, value in summary.items()))
+
+
+def _shown(text: str) -> str:
+    """Keep what comes from a file or from Box from writing to the terminal as it likes."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def fail(message: str) -> NoReturn:
