@@ -44,9 +44,10 @@ endif
 test-full: setup ## The same at full size, with the figures as one JSON object at the end
 	@TEST_SIZE=full $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-bench: setup ## Measure what verifying a token and a first login at Box cost
+bench: setup ## Measure what a token, a first login at Box and a look into the database cost
 	@$(BIN)/python -m benchmarks.verify
 	@$(BIN)/python -m benchmarks.first_login
+	@$(BIN)/python -m benchmarks.find_account
 
 check: setup ## Lint, format, types, import contracts, lock hygiene
 	$(BIN)/ruff check .

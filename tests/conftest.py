@@ -24,6 +24,7 @@ from starlette.applications import Starlette
 from typing_extensions import override
 
 from sso_box_api import db
+from sso_box_api.app import Parts, open_parts
 from sso_box_api.settings import DatabaseSettings, Settings
 from sso_box_devkit.box import Enterprise, create_box_emulator
 from sso_box_devkit.box.settings import Settings as EmulatorSettings
@@ -178,6 +179,14 @@ async def api(
     """The service, talking to the mounted emulator and IdP."""
     async with Api.start(settings, emulator, idp_app) as api:
         yield api
+
+
+@pytest.fixture
+async def parts(settings: Settings, emulator: Starlette) -> AsyncIterator[Parts]:
+    """A second process beside the service: the administrator's command line."""
+    mounts = {BOX_URL: httpx.ASGITransport(emulator)}
+    async with open_parts(settings, mounts=mounts) as parts:
+        yield parts
 
 
 @pytest.fixture

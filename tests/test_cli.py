@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -135,7 +136,7 @@ def test_served_with_workers_it_exchanges_locks_and_limits(
         assert again["access_token"] == first["access_token"]
         locked = run("account", "lock", idp[0], "ada", "--json")
         assert locked.exit_code == 0, locked.output
-        assert json.loads(locked.output) == {
+        assert json.loads(locked.stdout) == {
             "state": "locked",
             "created": False,
             "revoked": 1,
@@ -522,8 +523,8 @@ def test_lock_and_unlock_in_words(
     )
     assert dead.status_code == 401
     unlocked = run("account", "unlock", idp[0], "ada")
-    assert unlocked.output.strip() == "active; 0 revoked, 0 pending at Box"
-    again = json.loads(run("account", "unlock", idp[0], "ada", "--json").output)
+    assert unlocked.stdout.strip() == "active; 0 revoked, 0 pending at Box"
+    again = json.loads(run("account", "unlock", idp[0], "ada", "--json").stdout)
     assert again["state"] == "active"
 
 
@@ -550,7 +551,7 @@ def test_lock_exits_3_while_box_has_not_killed_every_token(
     assert "expires by itself at" in result.output
     httpx.delete(f"{emulator_url}/_emulator/faults")
     unlocked = run("account", "unlock", idp[0], "ada")
-    assert unlocked.output.strip() == "active; 1 revoked, 0 pending at Box"
+    assert unlocked.stdout.strip() == "active; 1 revoked, 0 pending at Box"
 
 
 def test_lock_works_with_keys_that_open_nothing(
@@ -704,3 +705,248 @@ def test_help_and_module_entry_point() -> None:
         check=True,
     )
     assert "doctor" in result.stdout
+
+
+# --- bindings, and work on all accounts ----------------------------------------------
+
+
+def _audited(result: Result) -> list[tuple[str, str]]:
+    """The audit events that a command wrote, beside its result."""
+    lines = [line for line in result.stderr.splitlines() if line.startswith("{")]
+    return [(e["act"], e["outcome"]) for e in map(json.loads, lines)]
+
+
+def test_account_list_streams_what_is_asked_for(
+    environment: dict[str, str], idp: tuple[str, Any]
+) -> None:
+    del environment
+    empty = json.loads(run("account", "list", "--json").stdout)
+    assert empty == {"accounts": [], "complete": True}
+    _log_in(idp[0], "ada", email="ada@example.com")
+    run("account", "lock", idp[0], "grace")
+    both = json.loads(run("account", "list", "--json").stdout)["accounts"]
+    assert {(a["subject"], a["state"]) for a in both} == {
+        ("ada", "active"),
+        ("grace", "locked"),
+    }
+    locked = json.loads(run("account", "list", "--state", "locked", "--json").stdout)
+    assert [a["subject"] for a in locked["accounts"]] == ["grace"]
+    assert run("account", "list", "--provider", "other").stdout == ""
+    [line] = run("account", "list", "--state", "active").stdout.splitlines()
+    assert line.split("\t")[::5] == ["active", "ada@example.com"]
+
+
+def test_relink_unlink_and_recreate_in_words(
+    environment: dict[str, str], idp: tuple[str, Any], enterprise: Enterprise
+) -> None:
+    del environment
+    _log_in(idp[0], "ada")
+    [old] = enterprise.users
+    other = enterprise.add_user("Ada before", None).id
+    relink = ["account", "relink", idp[0], "ada", "--to-box-user"]
+    refused = run(*relink, "999")
+    assert refused.exit_code == 1
+    assert "Box has no user 999" in refused.stderr
+    assert _audited(refused) == [("relink", "failed")]
+    told = run(*relink, other, "--reason", "the wrong one", "--json")
+    assert told.exit_code == 0, told.output
+    report = json.loads(told.stdout)
+    assert report["box_user_id"] == other
+    assert report["former_box_user_id"] == old
+    assert (report["state"], report["revoked"], report["pending"]) == ("active", 1, 0)
+    assert _audited(told) == [("relink", "done")]
+    assert "the wrong one" in told.stderr
+    unlinked = run("account", "unlink", idp[0], "ada")
+    assert unlinked.stdout.startswith(f"removed; account {report['account']}\n")
+    assert f"given up: Box user {other}, which stays at Box" in unlinked.stdout
+    still = run("account", "recreate", idp[0], "ada")
+    assert still.exit_code == 1
+    assert f"account relink --to-box-user {old}" in still.stderr
+    enterprise.remove_user(enterprise.users[old])
+    assert "pending; account" in run("account", "recreate", idp[0], "ada").stdout
+
+
+def test_an_identity_is_put_onto_another_account(
+    environment: dict[str, str], idp: tuple[str, Any], enterprise: Enterprise
+) -> None:
+    del environment
+    _log_in(idp[0], "ada")
+    _log_in(idp[0], "ada-new")
+    shown = json.loads(run("account", "show", idp[0], "ada", "--json").stdout)
+    [ada] = shown["accounts"]
+    moved = run(
+        "account", "relink", idp[0], "ada-new", "--to-account", ada["account"], "--json"
+    )
+    assert json.loads(moved.stdout)["box_user_id"] == ada["box_user_id"]
+    assert len(enterprise.users) == 2
+    # Who is meant has to be said now, where it is one of the two that is moved.
+    several = run(
+        "account", "relink", "--account", ada["account"], "--to-account", str(uuid4())
+    )
+    assert several.exit_code == 1
+    assert "choose one identity by --provider and --subject" in several.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["account", "relink", "x", "y"], "give --to-box-user or --to-account"),
+        (
+            ["account", "relink", "x", "y", "--to-box-user", "../me"],
+            "a Box user id is decimal digits",
+        ),
+        (["account", "import", "--provider", "main"], "give --bare-subjects or --csv"),
+        (["account", "list", "--state", "gone"], "'gone' is not one of"),
+    ],
+)
+def test_commands_that_change_bindings_say_how_they_are_used(
+    environment: dict[str, str], arguments: list[str], says: str
+) -> None:
+    del environment
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert says in result.stderr
+
+
+def test_relink_exits_3_while_box_has_not_killed_every_token(
+    environment: dict[str, str],
+    idp: tuple[str, Any],
+    emulator_url: str,
+    enterprise: Enterprise,
+) -> None:
+    del environment
+    _log_in(idp[0], "ada")
+    other = enterprise.add_user("Ada before", None).id
+    fault = {"method": "POST", "path": "/oauth2/revoke", "times": 50, "status": 400}
+    httpx.post(f"{emulator_url}/_emulator/faults", json=fault)
+    arguments = ["account", "relink", idp[0], "ada", "--to-box-user", other]
+    result = run(*arguments, "--wait", "0.2")
+    assert result.exit_code == 3, result.output
+    assert "expires by itself at" in result.stdout
+
+
+def test_import_tells_first_and_does_it_when_told(
+    environment: dict[str, str],
+    idp: tuple[str, Any],
+    enterprise: Enterprise,
+    tmp_path: Path,
+) -> None:
+    del environment
+    older = enterprise.add_user("Older", None)
+    older.external_app_user_id = "grace"
+    file = tmp_path / "links.csv"
+    file.write_text(f"subject,box_user_id\nada,{older.id}\nbob,\n\x1b[2J,5\n")
+    arguments = ["account", "import", "--provider", "main", "--csv", str(file)]
+    told = run(*arguments)
+    assert told.exit_code == 1
+    no_subject = "the subject is none: it is printable ASCII, 255 characters at most"
+    assert told.stdout.splitlines() == [
+        f"adoptable\tline 2\tada\t{older.id}\t-",
+        "refused\tline 3\tbob\t\tthe line has not the two values",
+        f"refused\tline 4\t\ufffd[2J\t5\t{no_subject}",
+        "adopted: 0, adoptable: 1, already: 0, refused: 2, applied: False",
+    ]
+    assert run("account", "show", idp[0], "ada").exit_code == 1
+    done = run(*arguments, "--apply", "--json")
+    report = json.loads(done.stdout)
+    assert (report["adopted"], report["refused"], report["applied"]) == (1, 2, True)
+    assert [link["state"] for link in report["links"]][:2] == ["adopted", "refused"]
+    assert _audited(done) == [("import", "done")]
+    bare = run("account", "import", "--provider", "main", "--bare-subjects")
+    assert "put the identity there with `account relink" in bare.stdout
+    none = run("account", "import", "--provider", "other", "--bare-subjects")
+    assert "no configured provider has this id" in none.stderr
+
+
+def test_reconcile_exits_1_while_somebody_has_to_see_to_something(
+    environment: dict[str, str], idp: tuple[str, Any], enterprise: Enterprise
+) -> None:
+    del environment
+    _log_in(idp[0], "ada")
+    assert run("reconcile").exit_code == 0
+    [user] = enterprise.users.values()
+    user.external_app_user_id = "renamed-by-hand"
+    found = run("reconcile", "--json")
+    assert found.exit_code == 1
+    report = json.loads(found.stdout)
+    assert (report["renamed"], report["fixed"], report["complete"]) == (1, 0, True)
+    [finding] = report["findings"]
+    assert finding["box_user_id"] == user.id
+    fixed = run("reconcile", "--fix")
+    assert fixed.exit_code == 0, fixed.output
+    assert fixed.stdout.startswith("renamed (fixed)\t")
+    assert run("reconcile").stdout.startswith("orphan: 0, listed_orphan: 0, ")
+
+
+def test_a_list_that_an_error_ends_says_so_and_is_json_all_the_same(
+    environment: dict[str, str],
+    emulator_url: str,
+) -> None:
+    del environment
+    fault = {"method": "GET", "path": "/2.0/users", "times": 9, "status": 403}
+    body = {"type": "error", "status": 403, "code": "forbidden"}
+    httpx.post(f"{emulator_url}/_emulator/faults", json={**fault, "body": body})
+    result = run("reconcile", "--json")
+    httpx.delete(f"{emulator_url}/_emulator/faults")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"findings": [], "complete": False}
+    assert "box_refused" in result.stderr
+
+
+def test_rebind_after_a_change_of_the_box_app(
+    environment: dict[str, str],
+    idp: tuple[str, Any],
+    enterprise: Enterprise,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    del environment
+    _log_in(idp[0], "ada")
+    _log_in(idp[0], "grace")
+    enterprise.settings.app_access = "enterprise"
+    gone = next(iter(enterprise.users))
+    enterprise.remove_user(enterprise.users[gone])
+    monkeypatch.delenv("SSO_BOX_BOX__CONFIG_FILE")
+    for name, value in enterprise.client_credentials().items():
+        monkeypatch.setenv(f"SSO_BOX_BOX__{name.upper()}", value)
+    assert "sso-box-api db rebind" in run("serve").stderr
+    told = run("db", "rebind")
+    assert told.exit_code == 1
+    assert told.stdout.startswith(f"missing\t{_account_of(gone)}\t{gone}\n")
+    report = json.loads(run("db", "rebind", "--apply", "--json").stdout)
+    counts = (report["seen"], report["missing"], report["staying"])
+    assert counts == (1, 1, 1)
+    done = run("db", "rebind", "--apply", "--unbind-missing")
+    assert done.exit_code == 0, done.output
+    assert run("doctor").exit_code == 0
+
+
+def _account_of(box_user_id: str) -> str:
+    shown = run("account", "show", "--box-user", box_user_id, "--json")
+    account: str = json.loads(shown.stdout)["accounts"][0]["account"]
+    return account
+
+
+def test_after_restore_closes_everything_and_says_what_cannot_be_known(
+    environment: dict[str, str], idp: tuple[str, Any], emulator_url: str
+) -> None:
+    del environment
+    token = _log_in(idp[0], "ada")
+    told = run("db", "after-restore")
+    assert told.exit_code == 0
+    assert told.stdout.startswith("accounts: 1, bound: 1, live_tokens: 1\n")
+    assert "nothing is done yet" in told.stdout
+    done = run("db", "after-restore", "--apply")
+    assert done.exit_code == 0, done.output
+    assert "closed_tokens: 1, sessions_ended: 1" in done.stdout
+    assert "Lock them again" in done.stdout
+    dead = httpx.get(
+        f"{emulator_url}/2.0/users/me", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert dead.status_code == 401
+    fault = {"method": "POST", "path": "/2.0/users/*", "times": 9, "status": 403}
+    body = {"type": "error", "status": 403, "code": "forbidden"}
+    httpx.post(f"{emulator_url}/_emulator/faults", json={**fault, "body": body})
+    again = run("db", "after-restore", "--apply", "--json")
+    httpx.delete(f"{emulator_url}/_emulator/faults")
+    assert again.exit_code == 3
+    assert json.loads(again.stdout)["sessions_not_ended"] == 1

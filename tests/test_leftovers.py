@@ -95,7 +95,7 @@ async def test_a_deletion_that_box_refuses_is_tried_less_and_less_often(
     assert await _sql(parts, wait) == [(2, 60)]
     await _sql(parts, "UPDATE box_orphan SET lease_until = now(), tries = 1000")
     await _work(parts)
-    assert await _sql(parts, wait) == [(1001, 3600)]
+    assert await _sql(parts, wait) == [(1001, 600)]
     assert spare.id in enterprise.users
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -14,20 +13,12 @@ from typing_extensions import override
 
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import Candidate, Person
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.identity.nonce import nonce_for
 from sso_box_api.settings import Settings
 from tests.support.api import BOX_URL, Api, Control
 
 VERIFIER = "a-secret-of-the-page-" + "x" * 22
-
-
-@pytest.fixture
-async def parts(settings: Settings, emulator: Starlette) -> AsyncIterator[Parts]:
-    """A second process beside the service: the administrator's command line."""
-    mounts = {BOX_URL: httpx.ASGITransport(emulator)}
-    async with open_parts(settings, mounts=mounts) as parts:
-        yield parts
 
 
 async def _candidate(parts: Parts, subject: str = "ada") -> Candidate:

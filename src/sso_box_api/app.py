@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
+from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
@@ -14,6 +15,8 @@ from starlette.middleware.cors import CORSMiddleware
 from typing_extensions import override
 
 from sso_box_api import accounts, vending
+from sso_box_api.accounts import Candidate
+from sso_box_api.adoption import Adoption
 from sso_box_api.api import config, health, me, oauth, problems, token
 from sso_box_api.api.limits import BadTokenLimit
 from sso_box_api.api.middleware import RequestShell
@@ -31,9 +34,14 @@ from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.leftovers import LeftOvers
 from sso_box_api.lifecycle import Lifecycle
 from sso_box_api.provisioning import Provisioner
+from sso_box_api.rebinding import Rebinding
+from sso_box_api.reconciliation import Reconciliation
+from sso_box_api.restoration import Restoration
 from sso_box_api.revocation import Revoker
-from sso_box_api.settings import Settings, load_settings
+from sso_box_api.settings import ProviderSettings, Settings, load_settings
 from sso_box_api.vending import LedgerKeys, Profiles
+
+_PAGE = 500
 
 Mounts = Mapping[str, httpx.AsyncBaseTransport]
 
@@ -85,11 +93,42 @@ class Parts:
     def lifecycle(self) -> Lifecycle:
         return Lifecycle(
             self.database,
+            self.box,
             # An administrator waits, so it tries again sooner.
             self.revoker(put_off_s=0.5, background=False),
             realm=self.settings.realm,
             box_app=self.box_app,
         )
+
+    async def every_candidate(self) -> AsyncIterator[Candidate]:
+        """Yield every identity with its account; no more than a page is held."""
+        after: UUID | None = None
+        while True:
+            async with self.database.transaction() as session:
+                page = await accounts.page_of_candidates(session, after, limit=_PAGE)
+            for candidate in page:
+                yield candidate
+            if len(page) < _PAGE:
+                return
+            after = page[-1].account.identity_id
+
+    def adoption(self, provider: ProviderSettings) -> Adoption:
+        return Adoption(
+            self.database,
+            self.box,
+            provider,
+            realm=self.settings.realm,
+            box_app=self.box_app,
+        )
+
+    def reconciliation(self, *, fix: bool = False) -> Reconciliation:
+        return Reconciliation(self.database, self.box, fix=fix)
+
+    def rebinding(self) -> Rebinding:
+        return Rebinding(self.database, self.box, box_app=self.box_app)
+
+    def restoration(self) -> Restoration:
+        return Restoration(self.database, self.box)
 
     def background(self, provisioner: Provisioner) -> Background:
         interval_s = self.settings.vending.sweep_interval_s

@@ -1,15 +1,20 @@
-"""The audit trail: one JSON event per exchange, on standard output.
+"""The audit trail: one JSON event per exchange, and per command that changes accounts.
 
-An event is filled as the exchange goes and written whatever its outcome. Tokens appear
-as SHA-256 only; nothing an attacker can set freely appears unbounded.
+An event is filled as the work goes and written whatever its outcome. Tokens appear as
+SHA-256 only; nothing an attacker can set freely appears unbounded. The service writes
+events to standard output; a command, whose result stands there, to standard error.
 """
 
 import json
 import logging
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from typing import TextIO
 
 from typing_extensions import override
 
@@ -48,9 +53,44 @@ class ExchangeEvent:
         event = asdict(self)
         started = event.pop("started")
         event["duration_ms"] = round((time.perf_counter() - started) * 1000, 1)
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        filled = {key: value for key, value in event.items() if value is not None}
-        _audit.info("%s", json.dumps({"event": "exchange", "at": at, **filled}))
+        _write("exchange", event)
+
+
+@dataclass(slots=True)
+class AdministrationEvent:
+    """What an administrator did to whom; ``by`` is the operating system's user.
+
+    ``old_box_user_id`` and ``new_box_user_id``: what the account was bound to, and is.
+    """
+
+    act: str
+    provider: str | None = None
+    namespace: str | None = None
+    subject: str | None = None
+    account_id: str | None = None
+    reason: str | None = None
+    outcome: str = "failed"
+    old_box_user_id: str | None = None
+    new_box_user_id: str | None = None
+    to_account_id: str | None = None
+    counts: dict[str, int] | None = None
+    by: str = field(default_factory=lambda: f"uid {os.getuid()}")
+
+
+@contextmanager
+def administration(event: AdministrationEvent) -> Iterator[AdministrationEvent]:
+    """Write the event at the end of the block, as failed if that raises."""
+    try:
+        yield event
+        event.outcome = "done"
+    finally:
+        _write("administration", asdict(event))
+
+
+def _write(kind: str, event: dict[str, object]) -> None:
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    filled = {key: value for key, value in event.items() if value is not None}
+    _audit.info("%s", json.dumps({"event": kind, "at": at, **filled}))
 
 
 class _JsonLines(logging.Formatter):
@@ -74,9 +114,29 @@ def configure_logging() -> None:
     root = logging.getLogger()
     root.handlers[:] = [log]
     root.setLevel(logging.INFO)
-    events = logging.StreamHandler(sys.stdout)
-    events.setFormatter(logging.Formatter("%(message)s"))
-    _audit.handlers[:] = [events]
+    _audit.handlers[:] = [_handler(sys.stdout)]
     _audit.propagate = False
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@contextmanager
+def events_to_standard_error() -> Iterator[None]:
+    """Send the audit events of a command there, for its result has standard output."""
+    events = _handler(sys.stderr)
+    level, propagate = _audit.level, _audit.propagate
+    _audit.addHandler(events)
+    _audit.setLevel(logging.INFO)
+    _audit.propagate = False
+    try:
+        yield
+    finally:
+        _audit.removeHandler(events)
+        _audit.setLevel(level)
+        _audit.propagate = propagate
+
+
+def _handler(stream: TextIO) -> logging.Handler:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    return handler

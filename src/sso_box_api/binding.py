@@ -38,7 +38,7 @@ from sso_box_api.errors import (
     SsoBoxError,
 )
 from sso_box_api.kinds import Kind, Sent, kinds_of
-from sso_box_api.leftovers import delete_spare
+from sso_box_api.leftovers import LEASE_S, delete_spare
 from sso_box_api.settings import ClaimSettings, ProviderSettings
 
 _log = logging.getLogger(__name__)
@@ -269,26 +269,20 @@ class Binder:
             )
             if bound is None:
                 raise kind.conflict("bound to another account")
-            spare = ours and bound.box_user_id != user.id
-            if spare:
-                await self._list(session, account, user, _SPARE, spare=True)
-            for other in others:
-                if other.id != bound.box_user_id:
-                    await self._list(session, account, other, _DUPLICATE)
-        if spare:
+            left_over = [u for u in (user, *others) if u.id != bound.box_user_id]
+            for one in left_over:
+                await self._list(session, account, one, spare=ours and one is user)
+        if ours and user in left_over:
             await self._delete_spare(user.id)
         return bound
 
     async def _list(
-        self,
-        session: AsyncSession,
-        account: Account,
-        user: BoxUser,
-        reason: str,
-        *,
-        spare: bool = False,
+        self, session: AsyncSession, account: Account, user: BoxUser, *, spare: bool
     ) -> None:
-        await accounts.report_orphan(session, account.id, user.id, reason, spare=spare)
+        reason = _SPARE if spare else _DUPLICATE
+        await accounts.report_orphan(
+            session, account.id, user.id, reason, spare=spare, lease_s=LEASE_S
+        )
         _log.warning("Box user %s is bound to nobody: %s", user.id, reason)
 
     async def _delete_spare(self, box_user_id: str) -> None:

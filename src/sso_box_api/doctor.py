@@ -77,7 +77,7 @@ async def _left_over(database: Database) -> Finding:
     check = "left-over Box users"
     try:
         async with database.transaction() as session:
-            orphans = await accounts.list_orphans(session, most=_NAMED)
+            orphans = await accounts.open_orphans(session, None, limit=_NAMED)
             number = await accounts.count_orphans(session)
     except SsoBoxError:
         return Finding(check, "unknown without the database")

@@ -46,6 +46,7 @@
         ├── BoxUnavailable            box_unavailable
         └── DatabaseUnavailable       database_unavailable
     ConfigurationError              never over HTTP: the process does not start
+    CommandRefused                  never over HTTP: an administrator's command
 
 ``detail`` is public and fixed by us; ``reason`` goes to the log only, and neither
 may ever hold a token, a key or text from an upstream body.
@@ -455,3 +456,7 @@ class ConfigurationError(Exception):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = tuple(problems)
+
+
+class CommandRefused(Exception):
+    """What an administrator asked for is not done; the text says what to do instead."""

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
-from uuid import UUID
 from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
@@ -115,8 +114,9 @@ class Exchange:
         self._minting: WeakValueDictionary[VendKey, asyncio.Lock] = (
             WeakValueDictionary()
         )
-        # Box users that were missing or inactive a moment ago, by account id.
-        self._gone: TTLCache[UUID, type[SsoBoxError]] = TTLCache(maxsize=10_000, ttl=60)
+        # Box users that were missing or inactive a moment ago; a relinked account has
+        # another one at once.
+        self._gone: TTLCache[str, type[SsoBoxError]] = TTLCache(maxsize=10_000, ttl=60)
 
     async def exchange(self, request: ExchangeRequest) -> Vended:
         """Turn one ID token into Box access for the person it names.
@@ -227,7 +227,7 @@ class Exchange:
             raise
 
     async def _downscope(self, order: "_Order") -> Downscoped:
-        if (gone := self._gone.get(order.account.id)) is not None:
+        if (gone := self._gone.get(order.box_user_id)) is not None:
             raise gone("remembered")
         scopes, resource = order.grant.scopes, order.resource
         try:
@@ -249,10 +249,10 @@ class Exchange:
         try:
             user = await self._box.get_user(order.box_user_id)
         except NotFoundAtBox as error:
-            self._gone[order.account.id] = BoxUserMissing
+            self._gone[order.box_user_id] = BoxUserMissing
             raise BoxUserMissing(error.reason) from error
         if user.status == "inactive":
-            self._gone[order.account.id] = BoxUserInactive
+            self._gone[order.box_user_id] = BoxUserInactive
             raise BoxUserInactive
 
     def _check_answer(self, grant: Grant, token: Downscoped) -> None:

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 _AT_ONCE = 8
 _DEADLINE_S = 10.0
 # Longer than the deadline by what the database may take before and after.
-_LEASE_S = 30.0
+LEASE_S = 30.0
 
 
 class LeftOvers:
@@ -42,9 +42,7 @@ class LeftOvers:
 
     async def _recheck(self) -> bool:
         async with self._database.transaction() as session:
-            due = await accounts.take_rechecks(
-                session, limit=_AT_ONCE, lease_s=_LEASE_S
-            )
+            due = await accounts.take_rechecks(session, limit=_AT_ONCE, lease_s=LEASE_S)
         for recheck in due:
             await self._look(recheck)
         return len(due) == _AT_ONCE
@@ -59,7 +57,7 @@ class LeftOvers:
     async def _delete_spares(self) -> bool:
         async with self._database.transaction() as session:
             spares = await accounts.take_spares(
-                session, limit=_AT_ONCE, lease_s=_LEASE_S
+                session, limit=_AT_ONCE, lease_s=LEASE_S
             )
         for box_user_id in spares:
             await delete_spare(self._database, self._box, box_user_id)

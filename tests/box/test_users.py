@@ -154,6 +154,68 @@ async def test_a_list_that_cannot_be_read_is_no_proof_of_absence(
         await client.find_app_users("sb1-ada")
 
 
+# All users
+
+
+async def test_every_user_is_seen_once_a_page_at_a_time(
+    emulated: Box, enterprise: Enterprise, box: Any
+) -> None:
+    made = [enterprise.add_user(f"User {n}", None).id for n in range(7)]
+    pages = [page async for page in emulated.every_user(page_size=3)]
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [user.id for page in pages for user in page] == made
+    assert (await box.requests()).count("GET /2.0/users") == 3
+
+
+async def test_a_list_by_marker_ends_where_box_says_and_nowhere_else(
+    client: Box, script: Script
+) -> None:
+    asked = script.on(
+        "GET",
+        "/2.0/users",
+        (200, {"entries": [user("1")], "next_marker": "m1"}),
+        (200, {"entries": [], "next_marker": "m2"}),
+        (200, {"entries": [user("2")], "next_marker": ""}),
+    )
+    pages = [page async for page in client.every_user()]
+    assert [[u.id for u in page] for page in pages] == [["1"], [], ["2"]]
+    params = [call.request.url.params for call in asked.calls]
+    assert [p.get("marker") for p in params] == [None, "m1", "m2"]
+    assert {p["usemarker"] for p in params} == {"true"}
+    assert {p["fields"] for p in params} == {FIELDS}
+
+
+async def test_a_marker_that_leads_back_to_itself_is_no_end(
+    client: Box, script: Script
+) -> None:
+    script.on("GET", "/2.0/users", (200, {"entries": [], "next_marker": "m1"}))
+    with pytest.raises(BoxUnavailable, match="no end"):
+        [page async for page in client.every_user()]
+
+
+async def test_long_work_waits_as_box_asks_and_goes_on(script: Script) -> None:
+    """Where a request would give up: its own try has one attempt, and Box is busy."""
+    script.tokens(token())
+    client = client_over(script.transport, box_settings(max_attempts=1))
+    busy = (429, b"", {"retry-after": "1"})
+    asked = script.on("GET", "/2.0/users", busy, (200, {"entries": [user("1")]}))
+    assert [len(page) async for page in client.every_user()] == [1]
+    assert asked.call_count == 2
+
+
+async def test_a_user_is_examined_with_enterprise_and_role(
+    emulated: Box, enterprise: Enterprise
+) -> None:
+    made = enterprise.add_user("Ada", None)
+    found = await emulated.examine_user(made.id)
+    assert (found.user.id, found.enterprise_id, found.role) == (
+        made.id,
+        enterprise.id,
+        "user",
+    )
+    assert await emulated.service_account_id() == enterprise.service_account.id
+
+
 # Creation
 
 

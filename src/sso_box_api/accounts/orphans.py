@@ -5,6 +5,7 @@ known in ``box_orphan``, those that may yet show at Box as ``account.recheck_at`
 one commits a lease, so that a process which dies at it is replaced.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -16,7 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.accounts.tables import AccountRow, BoxOrphanRow
 
-_PUT_OFF_AT_MOST_S = 3600.0
+_PUT_OFF_AT_MOST_S = 600.0
 _RECHECKED_FOR = timedelta(days=1)
 
 
@@ -45,13 +46,19 @@ async def report_orphan(
     reason: str,
     *,
     spare: bool = False,
+    lease_s: float = 0.0,
 ) -> None:
     """Keep a Box user that is bound to nobody on the list until it is dealt with.
 
-    ``spare``: this process made it and gave it to nobody.
+    ``spare``: this process made it and gave it to nobody, and deletes it now, for which
+    nobody else takes it for ``lease_s``.
     """
     row = insert(BoxOrphanRow).values(
-        box_user_id=box_user_id, account_id=account_id, reason=reason, spare=spare
+        box_user_id=box_user_id,
+        account_id=account_id,
+        reason=reason,
+        spare=spare,
+        lease_until=func.clock_timestamp() + timedelta(seconds=lease_s),
     )
     known_to_be_spare = {"spare": or_(BoxOrphanRow.spare, row.excluded.spare)}
     await session.exec(
@@ -71,18 +78,31 @@ async def resolve_orphan(session: AsyncSession, box_user_id: str) -> None:
     await session.exec(statement)
 
 
-async def list_orphans(session: AsyncSession, *, most: int) -> list[Orphan]:
-    """The unresolved ones, the oldest first."""
+async def open_orphans(
+    session: AsyncSession, after: str | None, *, limit: int
+) -> list[Orphan]:
+    """Return Box users listed as bound to nobody and not dealt with, by their ids."""
     statement = (
         select(BoxOrphanRow)
         .where(col(BoxOrphanRow.resolved_at).is_(None))
-        .order_by(col(BoxOrphanRow.found_at))
-        .limit(most)
+        .order_by(col(BoxOrphanRow.box_user_id))
+        .limit(limit)
     )
+    if after is not None:
+        statement = statement.where(BoxOrphanRow.box_user_id > after)
     return [
         Orphan(row.box_user_id, row.account_id, row.reason, row.spare)
         for row in await session.exec(statement)
     ]
+
+
+async def listed_among(session: AsyncSession, box_user_ids: Sequence[str]) -> set[str]:
+    """Return those of the Box users that are listed as bound to nobody."""
+    statement = select(BoxOrphanRow.box_user_id).where(
+        col(BoxOrphanRow.box_user_id).in_(box_user_ids),
+        col(BoxOrphanRow.resolved_at).is_(None),
+    )
+    return set(await session.exec(statement))
 
 
 async def count_orphans(session: AsyncSession) -> int:
@@ -94,10 +114,41 @@ async def count_orphans(session: AsyncSession) -> int:
     return (await session.exec(statement)).one()
 
 
+async def take_spare(
+    session: AsyncSession, box_user_id: str, *, lease_s: float
+) -> bool:
+    """Take a Box user made in vain, to delete it; False if it is not ours to delete.
+
+    Committed before Box is called: who would bind that user now is refused.
+    """
+    bound = select(AccountRow.id).where(AccountRow.box_user_id == box_user_id)
+    taking = (
+        update(BoxOrphanRow)
+        .where(
+            col(BoxOrphanRow.box_user_id) == box_user_id,
+            col(BoxOrphanRow.spare).is_(True),
+            col(BoxOrphanRow.resolved_at).is_(None),
+            or_(
+                col(BoxOrphanRow.lease_until).is_(None),
+                col(BoxOrphanRow.lease_until) <= func.clock_timestamp(),
+            ),
+            ~bound.exists(),
+        )
+        .values(
+            lease_until=func.clock_timestamp() + timedelta(seconds=lease_s),
+            tries=col(BoxOrphanRow.tries) + 1,
+        )
+    )
+    return (await session.exec(taking)).rowcount == 1
+
+
 async def take_spares(
     session: AsyncSession, *, limit: int, lease_s: float
 ) -> list[str]:
     """Take some that this service may delete; each try is put off twice as long."""
+    bound = select(AccountRow.id).where(
+        AccountRow.box_user_id == BoxOrphanRow.box_user_id
+    )
     due = (
         select(BoxOrphanRow.box_user_id)
         .where(
@@ -107,6 +158,7 @@ async def take_spares(
                 col(BoxOrphanRow.lease_until).is_(None),
                 col(BoxOrphanRow.lease_until) <= func.clock_timestamp(),
             ),
+            ~bound.exists(),
         )
         .limit(limit)
         .with_for_update(skip_locked=True)

@@ -5,7 +5,7 @@ Functions take the session of a transaction that the caller opened and never com
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -13,11 +13,16 @@ from uuid import UUID
 
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import col, or_, select as sql_select, update
+from sqlmodel import col, select as sql_select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.accounts.tables import AccountRow, IdentityRow
-from sso_box_api.errors import AccountLocked, AccountRemoved, SignedOut
+from sso_box_api.errors import (
+    AccountLocked,
+    AccountRemoved,
+    ProvisioningInProgress,
+    SignedOut,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,8 @@ async def gate_for_vend(
     """Check the gate once more, on the row itself, before a token is recorded.
 
     FOR SHARE makes a lock wait for this transaction, and this one for a lock: a token
-    is either on the list that the lock revokes, or never leaves.
+    is either on the list that the lock revokes, or never leaves. A relink is waited
+    for alike: a token for the Box user that the account had is refused after it.
     """
     statement = (
         sql_select(AccountRow)
@@ -144,6 +150,13 @@ async def gate_for_vend(
     )
     row = (await session.exec(statement)).one()
     to_account(account.identity_id, row).check_gate(signed_in_at)
+    # A statement of its own: it must see what was committed while the first one waited.
+    belongs = sql_select(IdentityRow.account_id).where(
+        IdentityRow.id == account.identity_id
+    )
+    moved = (await session.exec(belongs)).one() != account.id
+    if moved or account.box_user_id not in {None, row.box_user_id}:
+        raise ProvisioningInProgress("relinked meanwhile", retry_after=1)
 
 
 async def ensure_row(
@@ -236,66 +249,18 @@ async def select(
     for column, value in conditions.items():
         if value is not None:
             statement = statement.where(col(column) == value)
-    return [
-        Candidate(
-            provider=identity.provider,
-            namespace=identity.namespace,
-            subject=identity.subject,
-            name=identity.name,
-            email=identity.email,
-            account=to_account(identity.id, account),
-        )
-        for identity, account in await session.exec(statement)
-    ]
+    return [to_candidate(*row) for row in await session.exec(statement)]
 
 
-async def mismatches(
-    session: AsyncSession,
-    *,
-    realm: str,
-    namespaces: Mapping[str, Callable[[str], bool]],
-    box_app: tuple[str, str],
-) -> Sequence[str]:
-    """Name what in the configuration contradicts the rows that are already there.
-
-    ``namespaces`` tells by provider id whether a namespace is that provider's. Going on would give people of the
-    old rows a second Box user, so a start is refused on any finding.
-    """
-    found = []
-    other_realm = sql_select(AccountRow.id).where(AccountRow.realm != realm).limit(1)
-    if (await session.exec(other_realm)).first():
-        found.append(
-            "SSO_BOX_REALM differs from the one the stored accounts were made under;"
-            " put the former value back"
-        )
-    other_app = (
-        sql_select(AccountRow.id)
-        .where(
-            or_(
-                AccountRow.box_client_id != box_app[0],
-                AccountRow.box_enterprise_id != box_app[1],
-            )
-        )
-        .limit(1)
+def to_candidate(identity: IdentityRow, account: AccountRow) -> Candidate:
+    return Candidate(
+        provider=identity.provider,
+        namespace=identity.namespace,
+        subject=identity.subject,
+        name=identity.name,
+        email=identity.email,
+        account=to_account(identity.id, account),
     )
-    if (await session.exec(other_app)).first():
-        found.append(
-            "SSO_BOX_BOX__CONFIG_FILE names another Box app or enterprise than the"
-            " stored accounts belong to; put the former one back"
-        )
-    for provider, is_own in namespaces.items():
-        stored = (
-            sql_select(IdentityRow.namespace)
-            .where(IdentityRow.provider == provider)
-            .distinct()
-        )
-        if not all(map(is_own, await session.exec(stored))):
-            found.append(
-                f"SSO_BOX_PROVIDERS: the namespace of provider {provider} changed while"
-                " identities are stored under the old one; set `namespace` to the"
-                " former value"
-            )
-    return found
 
 
 def to_account(

@@ -20,7 +20,8 @@ from sso_box_api.box.failures import (
     RefusedByBox,
     SubjectTokenRejected,
 )
-from sso_box_api.box.names import item_name
+from sso_box_api.box.names import item_name, short_name
+from sso_box_api.box.patience import patiently
 from sso_box_api.box.sharing import (
     Collaboration,
     GranteeType,
@@ -30,7 +31,7 @@ from sso_box_api.box.sharing import (
     Sharing,
 )
 from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
-from sso_box_api.box.users import BoxUser, UserAttributes, Users
+from sso_box_api.box.users import BoxUser, Standing, UserAttributes, Users
 
 
 class Box(Users, Content, Sharing):
@@ -58,11 +59,14 @@ __all__ = [
     "OutcomeUnknown",
     "RefusedByBox",
     "Role",
+    "Standing",
     "SubjectTokenRejected",
     "UserAttributes",
     "diagnose",
     "item_name",
     "load_credentials",
     "open_transport",
+    "patiently",
+    "short_name",
     "within",
 ]

@@ -5,20 +5,24 @@ so nothing here relies on it, and every match is compared again.
 Source: developer.box.com "Create App User", "List enterprise users", "Pagination".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 from sso_box_api.box.answers import Answer, Unreadable
 from sso_box_api.box.api import Api, Ensured
 from sso_box_api.box.auth import nothing
-from sso_box_api.box.failures import NotFoundAtBox
-from sso_box_api.box.lists import checked_id, id_of, text, whole
+from sso_box_api.box.failures import NotFoundAtBox, NoVerdict, Trouble
+from sso_box_api.box.lists import checked_id, id_of, marker_page, text, whole
 from sso_box_api.box.names import short_job_title, short_name
+from sso_box_api.box.patience import patiently
 
 PAGE_SIZE = 100
+# Of the longest names and logins, what is read of one answer holds about so many.
+LISTING_PAGE_SIZE = 500
 Status = Literal["active", "inactive"]
 # Box leaves external_app_user_id out unless it is asked for.
 _FIELDS = "id,name,login,status,is_platform_access_only,external_app_user_id,created_at"
@@ -52,6 +56,15 @@ class UserAttributes:
 
 
 _LEFT_TO_BOX = UserAttributes()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A user and its place at Box; None where Box is silent, or has none."""
+
+    user: BoxUser
+    enterprise_id: str | None
+    role: str | None
 
 
 class Users(Api):
@@ -153,6 +166,42 @@ class Users(Api):
         path = f"/2.0/users/{checked_id(box_user_id)}?fields={_FIELDS}"
         return await self._api("GET", path, whole(_user))
 
+    async def examine_user(self, box_user_id: str) -> Standing:
+        """Read a user with enterprise and role. Raises what ``get_user`` raises."""
+        fields = f"{_FIELDS},enterprise,role"
+        path = f"/2.0/users/{checked_id(box_user_id)}?fields={fields}"
+        return await self._api("GET", path, whole(_standing))
+
+    async def service_account_id(self) -> str:
+        """Return the id of the user that the service's own token stands for."""
+        return await self._api("GET", "/2.0/users/me?fields=id", whole(id_of))
+
+    async def every_user(
+        self, *, page_size: int = LISTING_PAGE_SIZE
+    ) -> AsyncIterator[list[BoxUser]]:
+        """Yield all users of the enterprise that the app sees, a page at a time.
+
+        GET /2.0/users by marker: a list by offset ends at 10,000. Waits as Box asks.
+        Raises ``BoxUnavailable``, also where a marker leads back to itself;
+        ``BoxRefused``.
+        """
+        asked = {
+            "usemarker": "true",
+            "user_type": "managed",  # app users included, other enterprises' not
+            "limit": str(page_size),
+            "fields": _FIELDS,
+        }
+        parse = partial(marker_page, _user)
+        while True:
+            path = f"/2.0/users?{urlencode(asked)}"
+            page = await patiently(partial(self._api, "GET", path, parse))
+            yield page.entries
+            if page.next is None:
+                return
+            if page.next == asked.get("marker"):
+                raise NoVerdict(Trouble("GET /2.0/users", "the list has no end"))
+            asked["marker"] = page.next
+
     async def update_user(
         self,
         box_user_id: str,
@@ -237,6 +286,13 @@ def _user(data: Any) -> BoxUser:
         external_app_user_id=text(data, "external_app_user_id"),
         created_at=text(data, "created_at"),
     )
+
+
+def _standing(data: Any) -> Standing:
+    user = _user(data)
+    enterprise = data.get("enterprise")
+    known = isinstance(enterprise, dict)
+    return Standing(user, id_of(enterprise) if known else None, text(data, "role"))
 
 
 def _age(user: BoxUser) -> tuple[datetime, int]:

@@ -12,7 +12,7 @@ import click
 
 from sso_box_api.accounts import Account, Candidate, Person
 from sso_box_api.app import Parts
-from sso_box_api.cli.account import _person, _select, _selectors, _the_one
+from sso_box_api.cli.selectors import person_of, select, selectors, the_one
 from sso_box_api.cli.shared import PENDING, explained, fail, run_with_parts
 from sso_box_api.furnishing import Step, Wanted
 from sso_box_api.identity import describe
@@ -34,7 +34,7 @@ def _claims(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @provision_group.command("plan")
-@_selectors
+@selectors
 @_claims
 @explained
 def plan_command(*, as_json: bool, claims_file: Path | None, **selector: Any) -> None:
@@ -46,11 +46,11 @@ def plan_command(*, as_json: bool, claims_file: Path | None, **selector: Any) ->
     claims = _read(claims_file)
 
     async def run(parts: Parts) -> list[dict[str, Any]]:
-        if not await _select(parts, selector):
-            unknown = _person(parts, selector)
+        if not await select(parts, selector):
+            unknown = person_of(parts, selector)
             if unknown is not None and claims is not None:
                 return _shown(_wanted(parts, unknown, claims))
-        candidate, _ = await _the_one(parts, selector)
+        candidate, _ = await the_one(parts, selector)
         account, provisioner = candidate.account, parts.provisioner()
         if claims is None:
             return _shown(await provisioner.steps(account))
@@ -63,7 +63,7 @@ def plan_command(*, as_json: bool, claims_file: Path | None, **selector: Any) ->
 
 
 @provision_group.command("apply")
-@_selectors
+@selectors
 @_claims
 @explained
 def apply_command(*, as_json: bool, claims_file: Path | None, **selector: Any) -> None:
@@ -75,7 +75,7 @@ def apply_command(*, as_json: bool, claims_file: Path | None, **selector: Any) -
 
     async def run(parts: Parts) -> Sequence[Step]:
         await parts.require_consistent_rows()
-        candidate, _ = await _the_one(parts, selector)
+        candidate, _ = await the_one(parts, selector)
         account, provisioner = candidate.account, parts.provisioner()
         _require_open(account)
         person = None if claims is None else _as_person(parts, candidate, claims)

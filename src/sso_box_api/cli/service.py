@@ -45,7 +45,7 @@ async def _check_start(settings: Settings) -> None:
 
 @click.group("db")
 def db_group() -> None:
-    """The database's schema."""
+    """The database: its schema, and what follows a move or a restore."""
 
 
 @db_group.command()

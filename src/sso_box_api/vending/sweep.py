@@ -49,6 +49,30 @@ async def close_account(session: AsyncSession, account_id: UUID) -> int:
     return await hurry(session, account_id)
 
 
+async def close_accounts(session: AsyncSession, account_ids: Sequence[UUID]) -> int:
+    """Mark every live token of these accounts for revocation; count them.
+
+    As for one account, the caller holds their rows locked.
+    """
+    closing = (
+        update(VendRow)
+        .where(col(VendRow.account_id).in_(account_ids), col(VendRow.state) == "live")
+        .values(state="revoke_pending")
+    )
+    count = (await session.exec(closing)).rowcount
+    if count:
+        await session.exec(select(func.pg_notify(PENDING_CHANNEL, "")))
+    return count
+
+
+async def count_live(session: AsyncSession) -> int:
+    """Count the tokens that may be handed out again."""
+    statement = select(func.count(col(VendRow.id))).where(
+        col(VendRow.state) == "live", col(VendRow.expires_at) > func.clock_timestamp()
+    )
+    return (await session.exec(statement)).one()
+
+
 async def hurry(session: AsyncSession, account_id: UUID) -> int:
     """Let an account's pending tokens be tried now; count them.
 

@@ -8,8 +8,9 @@
                                       "content": "hello"}]}]}],
      "items": [...]}
 
-``login`` makes a managed user; ``id`` names a user who is there already; a file may
-have ``content_base64`` instead; the outer ``items`` are the service account's.
+``login`` makes a managed user; ``id`` names a user who is there already; ``count``
+makes so many, with ``{n}`` in name, login and external id replaced by 1, 2, 3 …; a file
+may have ``content_base64`` instead; the outer ``items`` are the service account's.
 Settings such as duplicate_external_id do not apply: any state can be had.
 """
 
@@ -17,7 +18,7 @@ import base64
 import binascii
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sso_box_devkit.box.items import mini
 from sso_box_devkit.box.responses import BoxError, not_found
@@ -43,6 +44,7 @@ class SeedUser(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str | None = None
+    count: int = Field(default=1, ge=1, le=1_000_000)
     name: str = "Seeded user"
     login: str | None = None
     external_app_user_id: str | None = None
@@ -70,9 +72,23 @@ def plant(enterprise: Enterprise, document: dict[str, Any]) -> dict[str, Any]:
         raise BoxError(400, "bad_request", "Not a seed document") from error
     root = enterprise.tree.root(enterprise.service_account.id)
     return {
-        "users": [_plant_user(enterprise, user) for user in wanted.users],
+        "users": [
+            _plant_user(enterprise, _numbered(user, number))
+            for user in wanted.users
+            for number in range(1, user.count + 1)
+        ],
         "items": [_plant_item(enterprise, root, item) for item in wanted.items],
     }
+
+
+def _numbered(wanted: SeedUser, number: int) -> SeedUser:
+    if wanted.count == 1:
+        return wanted
+    texts = wanted.model_dump(include={"name", "login", "external_app_user_id"})
+    numbered = {
+        name: text and text.replace("{n}", str(number)) for name, text in texts.items()
+    }
+    return wanted.model_copy(update=numbered)
 
 
 def _plant_user(enterprise: Enterprise, wanted: SeedUser) -> dict[str, Any]:

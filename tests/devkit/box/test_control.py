@@ -187,3 +187,18 @@ async def test_control_calls_meet_neither_journal_nor_faults(box: BoxCaller) -> 
     await box.fault(status=500, times=None)
     assert (await box.control("GET", "users")).status_code == 200
     assert await box.journal() == []
+
+
+async def test_a_seed_makes_as_many_users_as_it_says(box: BoxCaller) -> None:
+    user = {"name": "User {n}", "external_app_user_id": "x-{n}", "count": 3}
+    answer = await box.control("POST", "seed", {"users": [user]})
+    seeded = answer.json()["users"]
+    assert [(u["name"], u["external_app_user_id"]) for u in seeded] == [
+        ("User 1", "x-1"),
+        ("User 2", "x-2"),
+        ("User 3", "x-3"),
+    ]
+    one = await box.control("POST", "seed", {"users": [{"name": "{n}", "count": 1}]})
+    assert one.json()["users"][0]["name"] == "{n}"
+    refused = await box.control("POST", "seed", {"users": [{**user, "count": 0}]})
+    assert refused.status_code == 400
