@@ -25,7 +25,7 @@ from tests.support.api import ISSUER, Control
 from tests.support.victim import Victim, Victims
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "claim-protocol.md"
-IN_A_FIRST_LOGIN = 18
+IN_A_FIRST_LOGIN = 20
 POST = "POST /2.0/users: before"
 
 
