@@ -1,0 +1,59 @@
+/** The client's questions, answered by a `UserManager` of oidc-client-ts. */
+
+import type { SigninRedirectArgs, UserManager } from "oidc-client-ts";
+import { unreachable } from "./errors.js";
+import type { SsoBoxOptions } from "./index.js";
+import { createNonceProof } from "./nonce.js";
+
+// A token that ends sooner could be refused on its way.
+const SKEW_S = 30;
+
+type Answers = Required<Pick<SsoBoxOptions, "getIdToken" | "getNonceVerifier">>;
+
+/** To spread into the options of `createSsoBox`. */
+export function answersOf(
+  users: Pick<UserManager, "getUser" | "signinSilent">,
+): Answers {
+  return {
+    async getIdToken({ fresh }) {
+      const user = await users.getUser();
+      if (!user?.id_token) return null;
+      if (!fresh && user.profile.exp > Date.now() / 1000 + SKEW_S) return user.id_token;
+      const renewed = await users.signinSilent().catch(nobody);
+      return renewed?.id_token ?? null;
+    },
+    async getNonceVerifier() {
+      const user = await users.getUser();
+      return (user?.state as LoginState | undefined)?.nonceVerifier;
+    },
+  };
+}
+
+interface LoginState {
+  readonly nonceVerifier?: string;
+}
+
+/**
+ * Start the login with a nonce that the page can prove to be its own.
+ *
+ * The secret lies in the session storage until the login is back, like PKCE's; it
+ * reaches no address.
+ */
+export async function signInWithProof(
+  users: Pick<UserManager, "signinRedirect">,
+  args: Omit<SigninRedirectArgs, "nonce" | "state"> = {},
+): Promise<void> {
+  const { verifier, nonce } = await createNonceProof();
+  const state: LoginState = { nonceVerifier: verifier };
+  await users.signinRedirect({ ...args, nonce, state });
+}
+
+// Of RFC 6749 section 4.1.2.1: the provider's own trouble, and no word on the login.
+const ITS_OWN_TROUBLE = new Set(["server_error", "temporarily_unavailable"]);
+
+/** A provider that says no has ended the login; one that says nothing is away. */
+function nobody(error: unknown): null {
+  const { name, error: code } = error as { name?: string; error?: string | null };
+  if (name === "ErrorResponse" && !ITS_OWN_TROUBLE.has(code ?? "")) return null;
+  throw unreachable("provider_unreachable");
+}

@@ -1,0 +1,79 @@
+import type { User } from "oidc-client-ts";
+import { describe, expect, test, vi } from "vitest";
+import { answersOf, signInWithProof } from "../src/oidc.js";
+import { bytesOf, sha256 } from "./wire.js";
+
+function user(idToken: string, leftS: number, nonceVerifier?: string): User {
+  const exp = Math.floor(Date.now() / 1000) + leftS;
+  const state = { nonceVerifier };
+  return { id_token: idToken, profile: { exp }, state } as unknown as User;
+}
+
+function users(present: User | null, renew: () => Promise<User | null>) {
+  return { getUser: async () => present, signinSilent: vi.fn(renew) };
+}
+
+function failure(name: string, members: object = {}): Error {
+  return Object.assign(new Error("no"), { name, ...members });
+}
+
+describe("the ID token", () => {
+  test("is the present one while it lives", async () => {
+    const manager = users(user("present", 300), async () => user("new", 300));
+    expect(await answersOf(manager).getIdToken({ fresh: false })).toBe("present");
+    expect(manager.signinSilent).not.toHaveBeenCalled();
+  });
+
+  test("is renewed before it ends", async () => {
+    const manager = users(user("present", 20), async () => user("new", 300));
+    expect(await answersOf(manager).getIdToken({ fresh: false })).toBe("new");
+  });
+
+  test("is renewed where the service refused it", async () => {
+    const manager = users(user("present", 300), async () => user("new", 300));
+    expect(await answersOf(manager).getIdToken({ fresh: true })).toBe("new");
+  });
+
+  test("is none where nobody is signed in", async () => {
+    const manager = users(null, async () => user("new", 300));
+    expect(await answersOf(manager).getIdToken({ fresh: true })).toBeNull();
+    expect(manager.signinSilent).not.toHaveBeenCalled();
+  });
+
+  test.each(["login_required", "invalid_grant"])(
+    "is none where the provider says %s",
+    async (error) => {
+      const refusal = failure("ErrorResponse", { error });
+      const manager = users(user("present", 0), () => Promise.reject(refusal));
+      expect(await answersOf(manager).getIdToken({ fresh: false })).toBeNull();
+    },
+  );
+
+  test.each([
+    failure("ErrorResponse", { error: "temporarily_unavailable" }),
+    failure("TypeError"),
+    failure("ErrorTimeout"),
+  ])("a provider that is away is not a login that ended: %o", async (trouble) => {
+    const manager = users(user("present", 0), () => Promise.reject(trouble));
+    await expect(answersOf(manager).getIdToken({ fresh: false })).rejects.toMatchObject(
+      {
+        code: "provider_unreachable",
+      },
+    );
+  });
+});
+
+test("the nonce that goes out is the hash of the secret that stays", async () => {
+  const signinRedirect = vi.fn(async () => undefined);
+  await signInWithProof({ signinRedirect }, { login_hint: "ada" });
+  const [args] = signinRedirect.mock.calls[0] as unknown as [
+    { nonce: string; login_hint: string; state: { nonceVerifier: string } },
+  ];
+  expect(bytesOf(args.nonce)).toEqual(await sha256(args.state.nonceVerifier));
+  expect(args.login_hint).toBe("ada");
+});
+
+test("the secret of the login is told to the client", async () => {
+  const manager = users(user("present", 300, "secret"), async () => null);
+  expect(await answersOf(manager).getNonceVerifier()).toBe("secret");
+});
