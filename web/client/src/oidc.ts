@@ -2,7 +2,7 @@
 
 import type { SigninRedirectArgs, UserManager } from "oidc-client-ts";
 import { unreachable } from "./errors.js";
-import type { SsoBoxOptions } from "./index.js";
+import type { SsoBox, SsoBoxOptions } from "./index.js";
 import { createNonceProof } from "./nonce.js";
 
 // A token that ends sooner could be refused on its way.
@@ -10,10 +10,22 @@ const SKEW_S = 30;
 
 type Answers = Required<Pick<SsoBoxOptions, "getIdToken" | "getNonceVerifier">>;
 
-/** To spread into the options of `createSsoBox`. */
+/**
+ * To spread into the options of `createSsoBox`; before the login comes back.
+ *
+ * What a login carried is told only as it comes back: no storage of the library's
+ * holds it any longer.
+ */
 export function answersOf(
-  users: Pick<UserManager, "getUser" | "signinSilent">,
+  users: Pick<UserManager, "events" | "getUser" | "signinSilent">,
 ): Answers {
+  let verifier: string | undefined;
+  users.events.addUserLoaded(({ state }) => {
+    verifier = (state as LoginState | undefined)?.nonceVerifier ?? verifier;
+  });
+  users.events.addUserUnloaded(() => {
+    verifier = undefined;
+  });
   return {
     async getIdToken({ fresh }) {
       const user = await users.getUser();
@@ -22,10 +34,7 @@ export function answersOf(
       const renewed = await users.signinSilent().catch(nobody);
       return renewed?.id_token ?? null;
     },
-    async getNonceVerifier() {
-      const user = await users.getUser();
-      return (user?.state as LoginState | undefined)?.nonceVerifier;
-    },
+    getNonceVerifier: async () => verifier,
   };
 }
 
@@ -56,4 +65,25 @@ function nobody(error: unknown): null {
   const { name, error: code } = error as { name?: string; error?: string | null };
   if (name === "ErrorResponse" && !ITS_OWN_TROUBLE.has(code ?? "")) return null;
   throw unreachable("provider_unreachable");
+}
+
+/** Forget the tokens of whoever signs out or is followed by somebody else. */
+export function forgetWith(
+  events: Pick<UserManager["events"], "addUserLoaded" | "addUserUnloaded">,
+  box: Pick<SsoBox, "clear">,
+): () => void {
+  let person: string | undefined;
+  const gone = events.addUserUnloaded(() => {
+    person = undefined;
+    box.clear();
+  });
+  const came = events.addUserLoaded(({ profile: { iss, sub } }) => {
+    const now = JSON.stringify([iss, sub]);
+    if (person !== undefined && person !== now) box.clear();
+    person = now;
+  });
+  return () => {
+    gone();
+    came();
+  };
 }

@@ -1,16 +1,30 @@
-import type { User } from "oidc-client-ts";
+import {
+  InMemoryWebStorage,
+  type User,
+  UserManager,
+  WebStorageStateStore,
+} from "oidc-client-ts";
 import { describe, expect, test, vi } from "vitest";
-import { answersOf, signInWithProof } from "../src/oidc.js";
+import { answersOf, forgetWith, signInWithProof } from "../src/oidc.js";
 import { bytesOf, sha256 } from "./wire.js";
 
-function user(idToken: string, leftS: number, nonceVerifier?: string): User {
+const SETTINGS = {
+  authority: "https://login.example",
+  client_id: "spa",
+  redirect_uri: "https://page.example/",
+  automaticSilentRenew: false,
+  stateStore: new WebStorageStateStore({ store: new InMemoryWebStorage() }),
+  userStore: new WebStorageStateStore({ store: new InMemoryWebStorage() }),
+};
+
+function user(idToken: string, leftS: number): User {
   const exp = Math.floor(Date.now() / 1000) + leftS;
-  const state = { nonceVerifier };
-  return { id_token: idToken, profile: { exp }, state } as unknown as User;
+  return { id_token: idToken, profile: { exp } } as unknown as User;
 }
 
 function users(present: User | null, renew: () => Promise<User | null>) {
-  return { getUser: async () => present, signinSilent: vi.fn(renew) };
+  const { events } = new UserManager(SETTINGS);
+  return { events, getUser: async () => present, signinSilent: vi.fn(renew) };
 }
 
 function failure(name: string, members: object = {}): Error {
@@ -73,7 +87,34 @@ test("the nonce that goes out is the hash of the secret that stays", async () =>
   expect(args.login_hint).toBe("ada");
 });
 
-test("the secret of the login is told to the client", async () => {
-  const manager = users(user("present", 300, "secret"), async () => null);
-  expect(await answersOf(manager).getNonceVerifier()).toBe("secret");
+test("the secret of the login is told to the client, until the sign-out", async () => {
+  const { events, ...rest } = users(null, async () => null);
+  const { getNonceVerifier } = answersOf({ events, ...rest });
+  await events.load({ state: { nonceVerifier: "secret" } } as User);
+  expect(await getNonceVerifier()).toBe("secret");
+  await events.load({ state: undefined } as User); // a renewal carries none
+  expect(await getNonceVerifier()).toBe("secret");
+  await events.unload();
+  expect(await getNonceVerifier()).toBeUndefined();
+});
+
+describe("whose tokens are kept", () => {
+  const person = (sub: string) => ({ profile: { iss: "i", sub } }) as User;
+
+  test("a renewal keeps them, another person or a sign-out ends them", async () => {
+    const { events } = new UserManager(SETTINGS);
+    const clear = vi.fn();
+    const stop = forgetWith(events, { clear });
+    await events.load(person("ada"));
+    await events.load(person("ada"));
+    expect(clear).not.toHaveBeenCalled();
+    await events.load(person("grace"));
+    expect(clear).toHaveBeenCalledTimes(1);
+    await events.unload();
+    expect(clear).toHaveBeenCalledTimes(2);
+    stop();
+    await events.load(person("ada"));
+    await events.unload();
+    expect(clear).toHaveBeenCalledTimes(2);
+  });
 });
