@@ -149,6 +149,7 @@ describe("the provider", () => {
 
   test("sends the proof only where it was told to", async () => {
     const without = context();
+    await act(() => signIn("ada"));
     await act(() => without().box.boxToken());
     expect(wire.last.body).toEqual({});
     cleanup();

@@ -189,7 +189,9 @@ describe("the plugin", () => {
   });
 
   test("sends the proof only where it was told to", async () => {
-    await context().box.boxToken();
+    const without = context();
+    await signIn("ada");
+    await without.box.boxToken();
     expect(wire.last.body).toEqual({});
     app?.unmount();
     const { box } = context(true);
