@@ -1,0 +1,87 @@
+/** The person's files, in Box's own Content Explorer. */
+
+import type { SsoBoxError } from "@sso-box/client";
+import { useElementsToken, useSsoBox } from "@sso-box/react";
+import { useEffect, useRef, useState } from "react";
+import type { Addresses } from "./boot.js";
+import { loadExplorer } from "./elements.js";
+import { retryOn401 } from "./retry.js";
+
+const PROFILE = "explorer";
+
+export interface FileItem {
+  readonly id: string;
+  readonly type: string;
+  readonly name: string;
+}
+
+interface ExplorerProps {
+  readonly addresses: Addresses;
+  readonly onFile: (file: FileItem | undefined) => void;
+}
+
+type Phase = "loading" | "ready" | SsoBoxError | Error;
+
+export function Explorer({ addresses, onFile }: ExplorerProps) {
+  const { box } = useSsoBox();
+  const token = useElementsToken({ profile: PROFILE });
+  const place = useRef<HTMLDivElement>(null);
+  const [phase, setPhase] = useState<Phase>("loading");
+  const [round, setRound] = useState(0);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a round tries again
+  useEffect(() => {
+    let stop = () => {};
+    let isCurrent = true;
+    setPhase("loading");
+    // The first token makes the Box user: before the Explorer asks for its folder.
+    Promise.all([loadExplorer(), box.boxToken(PROFILE)]).then(
+      ([ContentExplorer]) => {
+        if (!isCurrent || !place.current) return;
+        const explorer = new ContentExplorer();
+        explorer.addListener("select", (items: readonly FileItem[]) => {
+          onFile(items.findLast((item) => item.type === "file"));
+        });
+        explorer.show("0", token, {
+          container: place.current,
+          apiHost: addresses.box,
+          uploadHost: addresses.box,
+          canPreview: addresses.boxPreview ?? false,
+          logoUrl: "/icon.svg",
+          canShare: false,
+          canSetShareAccess: false,
+          requestInterceptor: retryOn401(box, PROFILE),
+        });
+        stop = () => explorer.hide();
+        setPhase("ready");
+      },
+      (error) => isCurrent && setPhase(error),
+    );
+    return () => {
+      isCurrent = false;
+      // Not within React's own work: the Explorer has a React of its own.
+      setTimeout(() => stop());
+    };
+  }, [addresses, box, token, onFile, round]);
+  const isError = phase instanceof Error;
+  return (
+    <section className="explorer" aria-label="Files" aria-busy={phase === "loading"}>
+      {phase === "loading" && (
+        <div className="over">
+          <div className="spinner" aria-hidden="true" />
+          <p role="status">Preparing your files…</p>
+        </div>
+      )}
+      {isError && (
+        <div className="over" role="alert">
+          <p>
+            {phase.message} {"code" in phase && <code>{phase.code}</code>}
+          </p>
+          <button type="button" onClick={() => setRound((number) => number + 1)}>
+            Try again
+          </button>
+        </div>
+      )}
+      <div ref={place} className="place" hidden={isError} />
+    </section>
+  );
+}
