@@ -42,7 +42,7 @@ function row(name) {
 }
 
 async function preview(name) {
-  await row(name).getByRole("gridcell").nth(1).click();
+  await row(name).getByText(name).click();
   const preview = ada.page.getByRole("complementary", { name: `Preview of ${name}` });
   await preview.waitFor();
   return preview;

@@ -4,20 +4,15 @@ import type { SsoBoxError } from "@sso-box/client";
 import { useElementsToken, useSsoBox } from "@sso-box/react";
 import { useEffect, useRef, useState } from "react";
 import type { Addresses } from "./boot.js";
-import { loadExplorer } from "./elements.js";
+import { type Item, loadExplorer, onFileRow } from "./elements.js";
 import { retryOn401 } from "./retry.js";
 
 const PROFILE = "explorer";
 
-export interface FileItem {
-  readonly id: string;
-  readonly type: string;
-  readonly name: string;
-}
-
 interface ExplorerProps {
   readonly addresses: Addresses;
-  readonly onFile: (file: FileItem | undefined) => void;
+  /** To be shown. Stable, or the Explorer starts anew. */
+  readonly onFile: (file: Item) => void;
 }
 
 type Phase = "loading" | "ready" | SsoBoxError | Error;
@@ -25,6 +20,7 @@ type Phase = "loading" | "ready" | SsoBoxError | Error;
 export function Explorer({ addresses, onFile }: ExplorerProps) {
   const { box } = useSsoBox();
   const token = useElementsToken({ profile: PROFILE });
+  const boxPreview = addresses.boxPreview ?? false;
   const place = useRef<HTMLDivElement>(null);
   const [phase, setPhase] = useState<Phase>("loading");
   const [round, setRound] = useState(0);
@@ -38,20 +34,24 @@ export function Explorer({ addresses, onFile }: ExplorerProps) {
       ([ContentExplorer]) => {
         if (!isCurrent || !place.current) return;
         const explorer = new ContentExplorer();
-        explorer.addListener("select", (items: readonly FileItem[]) => {
-          onFile(items.findLast((item) => item.type === "file"));
-        });
         explorer.show("0", token, {
           container: place.current,
           apiHost: addresses.box,
           uploadHost: addresses.box,
-          canPreview: addresses.boxPreview ?? false,
-          logoUrl: "/icon.svg",
+          canPreview: boxPreview,
+          itemActions: boxPreview
+            ? []
+            : [{ label: "Look at it", type: "file", onAction: onFile }],
+          logoUrl: "box",
           canShare: false,
           canSetShareAccess: false,
           requestInterceptor: retryOn401(box, PROFILE),
         });
-        stop = () => explorer.hide();
+        const deaf = boxPreview ? () => {} : onFileRow(explorer, place.current, onFile);
+        stop = () => {
+          deaf();
+          explorer.hide();
+        };
         setPhase("ready");
       },
       (error) => isCurrent && setPhase(error),
@@ -61,7 +61,7 @@ export function Explorer({ addresses, onFile }: ExplorerProps) {
       // Not within React's own work: the Explorer has a React of its own.
       setTimeout(() => stop());
     };
-  }, [addresses, box, token, onFile, round]);
+  }, [addresses.box, boxPreview, box, token, onFile, round]);
   const isError = phase instanceof Error;
   return (
     <section className="explorer" aria-label="Files" aria-busy={phase === "loading"}>

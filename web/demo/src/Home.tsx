@@ -5,7 +5,8 @@ import { useMe, useSsoBox } from "@sso-box/react";
 import { useState } from "react";
 import { useAuth } from "react-oidc-context";
 import type { Addresses } from "./boot.js";
-import { Explorer, type FileItem } from "./Explorer.js";
+import { Explorer } from "./Explorer.js";
+import type { Item } from "./elements.js";
 import { Inspector } from "./Inspector.js";
 import { Preview } from "./Preview.js";
 import { who } from "./who.js";
@@ -20,7 +21,7 @@ const NO_ACCESS: Readonly<Record<string, string>> = {
 
 export function Home({ addresses }: { readonly addresses: Addresses }) {
   const { data: me, error } = useMe({ every: LOOK_AGAIN_MS });
-  const [file, setFile] = useState<FileItem>();
+  const [file, setFile] = useState<Item>();
   const refusal = NO_ACCESS[me?.box?.state ?? ""];
   return (
     <>

@@ -3,7 +3,7 @@
 import { useSsoBox } from "@sso-box/react";
 import { useEffect, useState } from "react";
 import type { Addresses } from "./boot.js";
-import type { FileItem } from "./Explorer.js";
+import type { Item } from "./elements.js";
 
 const IMAGES: Readonly<Record<string, string>> = {
   png: "image/png",
@@ -22,7 +22,7 @@ type Shown =
   | { readonly kind: "image" | "pdf"; readonly url: string };
 
 interface PreviewProps {
-  readonly file: FileItem;
+  readonly file: Item;
   readonly addresses: Addresses;
   readonly onClose: () => void;
 }
@@ -60,7 +60,7 @@ function Content({ name, shown }: { readonly name: string; readonly shown: Shown
   }
 }
 
-function useContent(file: FileItem, addresses: Addresses): Shown {
+function useContent(file: Item, addresses: Addresses): Shown {
   const { box } = useSsoBox();
   const [shown, setShown] = useState<Shown>({ kind: "loading" });
   useEffect(() => {
