@@ -1,6 +1,8 @@
 /** The demo's own stack as a child process, on free ports, and its control routes. */
 
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 
 const PYTHON = new URL("../../.venv/bin/python", import.meta.url).pathname;
@@ -69,8 +71,15 @@ class Stack {
   }
 
   async revokeAtBox(accessToken) {
-    const body = new URLSearchParams({ token: accessToken });
-    await fetch(`${this.box}/oauth2/revoke`, { method: "POST", body });
+    const config = JSON.parse(readFileSync(join(dirname(this.env), "box-config.json")));
+    const { clientID, clientSecret } = config.boxAppSettings;
+    const body = new URLSearchParams({
+      client_id: clientID,
+      client_secret: clientSecret,
+      token: accessToken,
+    });
+    const answer = await fetch(`${this.box}/oauth2/revoke`, { method: "POST", body });
+    if (!answer.ok) throw new Error(`revoke: ${answer.status}`);
   }
 
   /** Whether the API has the member or route yet. */

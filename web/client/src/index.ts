@@ -4,6 +4,13 @@
  * Everything is kept in memory: no token goes into a storage, a URL or an error.
  */
 
+import {
+  type ElementsInterceptor,
+  type ElementsOptions,
+  type ElementsToken,
+  elementsInterceptor,
+  elementsToken,
+} from "./elements.js";
 import { sha256Hex } from "./encoding.js";
 import type {
   SchemaConfigResponse,
@@ -14,6 +21,11 @@ import type {
 import { Service, type ServiceOptions } from "./service.js";
 import { type Ask, type BoxToken, Tokens } from "./tokens.js";
 
+export type {
+  ElementsInterceptor,
+  ElementsOptions,
+  ElementsToken,
+} from "./elements.js";
 export {
   BadRequest,
   LoginRequired,
@@ -41,17 +53,6 @@ export interface SsoBoxOptions extends ServiceOptions {
 /** Narrows a token below what its profile holds. */
 export type Narrowing = Omit<Ask, "profile">;
 
-export interface ElementsOptions extends Omit<Ask, "resource"> {
-  /** A token for each file and folder by itself; each one counts against a limit. */
-  readonly perItem?: boolean;
-}
-
-/** What Box UI Elements take as `token`. */
-export interface ElementsToken {
-  (typedId: string): Promise<string>;
-  (typedIds: readonly string[]): Promise<Record<string, string>>;
-}
-
 export interface SsoBox {
   /** A live token; from memory where there is one. */
   boxToken(profile?: string, narrowing?: Narrowing): Promise<BoxToken>;
@@ -59,6 +60,8 @@ export interface SsoBox {
   boxFetch(url: string, init?: RequestInit, ask?: Ask): Promise<Response>;
   /** The function that Box UI Elements call with `file_1`, `folder_1`, or several. */
   elementsToken(options?: ElementsOptions): ElementsToken;
+  /** Their `requestInterceptor`: where Box says 401, once more with another token. */
+  readonly elementsInterceptor: ElementsInterceptor;
   /** For code that calls Box by itself: Box answered 401 to this token. */
   rejectToken(accessToken: string): void;
   me(): Promise<Me>;
@@ -106,25 +109,12 @@ export function createSsoBox(options: SsoBoxOptions): SsoBox {
     return fetchWith(await tokens.get(ask), url, init);
   }
 
-  function elementsToken({ perItem, ...ask }: ElementsOptions = {}): ElementsToken {
-    async function token(typedId: string): Promise<string> {
-      return (await tokens.get(perItem ? { ...ask, resource: typedId } : ask))
-        .accessToken;
-    }
-    async function both(ids: string | readonly string[]) {
-      if (typeof ids === "string") return token(ids);
-      return Object.fromEntries(
-        await Promise.all(ids.map(async (id) => [id, await token(id)] as const)),
-      );
-    }
-    return both as ElementsToken;
-  }
-
   return {
     boxToken: (profile, narrowing) => tokens.get({ ...narrowing, profile }),
     boxFetch,
-    elementsToken,
-    rejectToken: (accessToken) => tokens.reject(accessToken),
+    elementsToken: (asked) => elementsToken(tokens, asked),
+    elementsInterceptor: elementsInterceptor(tokens),
+    rejectToken: (accessToken) => void tokens.reject(accessToken),
     me: () => service.ask("/v1/me"),
     config: () => service.askOpenly("/v1/config"),
     async signOutEverywhere() {

@@ -61,11 +61,13 @@ export class Tokens {
     return token;
   }
 
-  /** Box answered 401 to this one: the next request asks for another. */
-  reject(accessToken: string): void {
-    for (const entry of this.#entries.values()) {
-      if (entry.token?.accessToken === accessToken) entry.rejected = accessToken;
-    }
+  /** Box answered 401 to this one: the next `get` of what is returned asks for another. */
+  reject(accessToken: string): Ask | undefined {
+    const entry = [...this.#entries.values()].find(
+      ({ token }) => token?.accessToken === accessToken,
+    );
+    if (entry) entry.rejected = accessToken;
+    return entry?.ask;
   }
 
   /** Forget all; what is under way is handed out, but not kept. */

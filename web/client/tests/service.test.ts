@@ -293,6 +293,59 @@ describe("boxFetch", () => {
   });
 });
 
+describe("elementsInterceptor", () => {
+  /** A request as the Elements make it; `statuses` are Box's answers to its sendings. */
+  function request(bearer: string, ...statuses: number[]) {
+    const sent: unknown[] = [];
+    const adapter = async ({ headers }: { headers: Record<string, unknown> }) => {
+      sent.push(headers.Authorization);
+      const status = statuses.shift();
+      if (status !== 200) throw Object.assign(new Error(), { response: { status } });
+      return "answer";
+    };
+    return { sent, config: { headers: { Authorization: bearer }, adapter } };
+  }
+
+  test("on Box's 401 sends once more with another token of the same kind", async () => {
+    const { box } = page();
+    wire.once(
+      () => token("dead"),
+      () => token("alive"),
+    );
+    await box.elementsToken({ profile: "preview", perItem: true })("file_1");
+    const { sent, config } = request("Bearer dead", 401, 200);
+    const ready = box.elementsInterceptor(config);
+    expect(await ready.adapter(ready)).toBe("answer");
+    expect(sent).toEqual(["Bearer dead", "Bearer alive"]);
+    expect(wire.last.body).toMatchObject({ profile: "preview", resource: "file_1" });
+    expect(wire.last.body).toHaveProperty("rejected_token_sha256");
+  });
+
+  test("a second 401, and any other answer, are the Elements' own", async () => {
+    const { box } = page();
+    await box.boxToken();
+    for (const statuses of [[401, 401], [403]]) {
+      const { sent, config } = request("Bearer box-1", ...statuses);
+      const ready = box.elementsInterceptor(config);
+      await expect(ready.adapter(ready)).rejects.toThrow();
+      expect(sent).toHaveLength(statuses.length);
+    }
+  });
+
+  test("a token that is not ours any more is not tried again", async () => {
+    const { sent, config } = request("Bearer of somebody who signed out", 401);
+    const ready = page().box.elementsInterceptor(config);
+    await expect(ready.adapter(ready)).rejects.toThrow();
+    expect(sent).toHaveLength(1);
+    expect(wire.sent).toHaveLength(0);
+  });
+
+  test("what has no sending of its own is left alone", () => {
+    const config = { headers: {} };
+    expect(page().box.elementsInterceptor(config)).toBe(config);
+  });
+});
+
 describe("elementsToken", () => {
   test("one id gets a token, several a table of them", async () => {
     const get = page().box.elementsToken({ profile: "explorer" });

@@ -5,7 +5,6 @@ import { useElementsToken, useSsoBox } from "@sso-box/react";
 import { useEffect, useRef, useState } from "react";
 import type { Addresses } from "./boot.js";
 import { type Item, loadExplorer, onFileRow } from "./elements.js";
-import { retryOn401 } from "./retry.js";
 
 const PROFILE = "explorer";
 
@@ -45,7 +44,7 @@ export function Explorer({ addresses, onFile }: ExplorerProps) {
           logoUrl: "box",
           canShare: false,
           canSetShareAccess: false,
-          requestInterceptor: retryOn401(box, PROFILE),
+          requestInterceptor: box.elementsInterceptor,
         });
         const deaf = boxPreview ? () => {} : onFileRow(explorer, place.current, onFile);
         stop = () => {

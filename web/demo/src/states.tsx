@@ -19,6 +19,7 @@ interface WelcomeProps {
 export function Welcome({ notice, onSignIn }: WelcomeProps) {
   return (
     <main className="state">
+      <img src="/icon.svg" alt="" width="48" height="48" />
       <h1>Your files</h1>
       {notice ? (
         <p className="notice" role="alert">
