@@ -32,7 +32,7 @@ $(NODE_STAMP): tests/node/package-lock.json requirements/node.txt $(STAMP)
 	@tests/node/install
 
 demo: setup ## Start the whole stack on loopback (ARGS=--check: one login, then stop)
-	$(if $(findstring --check,$(ARGS)),,@web/npm run --silent build --workspace demo)
+	$(if $(findstring --check,$(ARGS)),,@web/npm run --silent build:demo)
 	@$(BIN)/python -m sso_box_devkit demo $(ARGS)
 
 test: setup ## Run the tests on real parts (COVERAGE=1 measures, and takes half as long again)
@@ -63,7 +63,7 @@ format: setup ## Apply the formatter and the safe lint fixes
 web-check: setup ## Lint, types, size and freshness of the page's packages (needs Node.js)
 	@web/npm run --silent check
 	@web/npm run --silent size
-	@web/npm run --silent build --workspace demo
+	@web/npm run --silent build:demo
 	@web/npm run --silent size --workspace demo
 	@$(BIN)/python web/openapi.py | web/npm run --silent types -- --check
 

@@ -175,6 +175,31 @@ test("on a small screen and in the dark it is the same page", async () => {
   await small.page.context().close();
 });
 
+test("the page in Vue has the same files, in a list of its own", async () => {
+  const vue = await Window.open(browser);
+  await vue.page.goto(`${stack.page}/vue/`);
+  await vue.page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await vue.page.getByRole("button", { name: "Ada Lovelace" }).click();
+  await vue.page.getByText("picture.png").waitFor();
+  await vue.fine("13-vue");
+  await vue.page.getByRole("button", { name: "Papers" }).click();
+  await vue.page.getByText("note.txt").waitFor();
+  const content = Buffer.from(`uploaded with Vue at ${Date.now()}`);
+  const file = { name: "vue.txt", mimeType: "text/plain", buffer: content };
+  await vue.page.getByLabel("Upload a file").setInputFiles(file);
+  await vue.page.getByText("vue.txt").waitFor();
+  const [papers] = await stack.items("ada");
+  const items = await stack.items("ada", papers.id);
+  const sha1 = createHash("sha1").update(content).digest("hex");
+  assert.equal(items.find(({ name }) => name === "vue.txt")?.sha1, sha1);
+  vue.quiet();
+  await vue.page.getByLabel("Upload a file").setInputFiles(file);
+  await vue.page.getByText("a file of that name").waitFor();
+  await vue.fine("14-vue-refusal");
+  vue.quiet("status of 409");
+  await vue.page.context().close();
+});
+
 test("with the login away a reload says so, and can be tried again", async () => {
   await stack.setIdpDown(true);
   await ada.page.reload();

@@ -27,7 +27,8 @@ export async function boot(): Promise<Boot> {
 function userManager({ providers }: Config): UserManager {
   const [provider] = providers;
   if (!provider) throw new Error("The service has no provider.");
-  const here = `${location.origin}/`;
+  // This page, wherever it lies on its server.
+  const here = `${location.origin}${location.pathname}`;
   return new UserManager({
     authority: provider.issuer,
     client_id: provider.client_id,
