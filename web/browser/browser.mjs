@@ -70,24 +70,16 @@ export class Window {
   }
 
   /** Keep a picture, and hold what is on it against the rules of accessibility. */
-  async looked(name, { ofBox = false } = {}) {
+  async fine(name) {
     await this.page.screenshot({ path: `${SHOTS}${name}.png`, fullPage: true });
     await this.page.evaluate(AXE);
-    const violations = await this.page.evaluate(
-      async (skipped) => {
-        const scope = skipped ? { exclude: [[skipped]] } : document;
-        const found = await window.axe.run(scope);
-        return found.violations
-          .filter(({ impact }) => impact === "serious" || impact === "critical")
-          .map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html.slice(0, 120))}`);
-      },
-      ofBox ? undefined : ".place",
-    );
-    return violations;
-  }
-
-  async fine(name) {
-    assert.deepEqual(await this.looked(name), [], `accessibility of ${name}`);
+    const violations = await this.page.evaluate(async () => {
+      const found = await window.axe.run(document);
+      return found.violations
+        .filter(({ impact }) => impact === "serious" || impact === "critical")
+        .map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html.slice(0, 120))}`);
+    });
+    assert.deepEqual(violations, [], `accessibility of ${name}`);
   }
 
   /** `expected`: what the browser itself says of answers that the test provoked. */

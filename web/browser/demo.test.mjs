@@ -86,7 +86,9 @@ test("text, pictures and documents are shown, each with a token of its own", asy
   await other.getByText("There is no preview").waitFor();
   await ada.page.getByRole("button", { name: "Close the preview" }).click();
   await row("Papers").getByText("Papers").click();
-  const text = await preview("note.txt");
+  await row("note.txt").focus();
+  await ada.page.keyboard.press("Enter");
+  const text = ada.page.getByRole("complementary", { name: "Preview of note.txt" });
   await text.getByText(NOTE.trim()).waitFor();
   await ada.fine("05-preview-text");
   ada.quiet();
@@ -109,7 +111,7 @@ test("an uploaded file stands at Box with the same SHA-1", async () => {
     const items = await stack.items("ada", folder.id);
     return items.some((item) => item.name === "upload.txt" && item.sha1 === sha1);
   });
-  await ada.looked("06-uploaded");
+  await ada.fine("06-uploaded");
   await ada.page.getByRole("button", { name: "Close", exact: true }).click();
   await row("upload.txt").waitFor();
   ada.quiet();

@@ -4,7 +4,7 @@ import type { SsoBoxError } from "@sso-box/client";
 import { useElementsToken, useSsoBox } from "@sso-box/react";
 import { useEffect, useRef, useState } from "react";
 import type { Addresses } from "./boot.js";
-import { type Item, loadExplorer, onFileRow } from "./elements.js";
+import { type Item, loadExplorer, nameForReaders, onFileRow } from "./elements.js";
 
 const PROFILE = "explorer";
 
@@ -33,6 +33,7 @@ export function Explorer({ addresses, onFile }: ExplorerProps) {
       ([ContentExplorer]) => {
         if (!isCurrent || !place.current) return;
         const explorer = new ContentExplorer();
+        const unnamed = nameForReaders(place.current);
         explorer.show("0", token, {
           container: place.current,
           apiHost: addresses.box,
@@ -49,6 +50,7 @@ export function Explorer({ addresses, onFile }: ExplorerProps) {
         const deaf = boxPreview ? () => {} : onFileRow(explorer, place.current, onFile);
         stop = () => {
           deaf();
+          unnamed();
           explorer.hide();
         };
         setPhase("ready");

@@ -65,6 +65,24 @@ export function onFileRow(
   };
 }
 
+const NAMELESS: Readonly<Record<string, string>> = {
+  "[role=progressbar]:not([aria-label])": "Progress",
+  ".be-logo svg[role=img]:not([aria-label])": "Box",
+};
+
+/** Name what the Explorer leaves nameless for screen readers. Returns what ends it. */
+export function nameForReaders(place: HTMLElement): () => void {
+  const observer = new MutationObserver(() => {
+    for (const [selector, name] of Object.entries(NAMELESS)) {
+      for (const element of place.querySelectorAll(selector)) {
+        element.setAttribute("aria-label", name);
+      }
+    }
+  });
+  observer.observe(place, { childList: true, subtree: true });
+  return () => observer.disconnect();
+}
+
 async function added<Tag extends "link" | "script">(
   tag: Tag,
   properties: Partial<HTMLElementTagNameMap[Tag]>,
