@@ -20,19 +20,29 @@ export function answersOf(
   users: Pick<UserManager, "events" | "getUser" | "signinSilent">,
 ): Answers {
   let verifier: string | undefined;
+  let renewal: Promise<string | null> | undefined;
   users.events.addUserLoaded(({ state }) => {
     verifier = (state as LoginState | undefined)?.nonceVerifier ?? verifier;
   });
   users.events.addUserUnloaded(() => {
     verifier = undefined;
   });
+
+  async function renewed(): Promise<string | null> {
+    const user = await users.signinSilent().catch(nobody);
+    return user?.id_token ?? null;
+  }
+
   return {
     async getIdToken({ fresh }) {
       const user = await users.getUser();
       if (!user?.id_token) return null;
       if (!fresh && user.profile.exp > Date.now() / 1000 + SKEW_S) return user.id_token;
-      const renewed = await users.signinSilent().catch(nobody);
-      return renewed?.id_token ?? null;
+      // One for all who ask meanwhile: a refresh token may be used only once.
+      renewal ??= renewed().finally(() => {
+        renewal = undefined;
+      });
+      return renewal;
     },
     getNonceVerifier: async () => verifier,
   };

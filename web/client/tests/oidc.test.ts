@@ -48,6 +48,16 @@ describe("the ID token", () => {
     expect(await answersOf(manager).getIdToken({ fresh: true })).toBe("new");
   });
 
+  test("is renewed once for all who ask meanwhile", async () => {
+    const manager = users(user("present", 0), async () => user("new", 300));
+    const { getIdToken } = answersOf(manager);
+    const asked = [false, true, false].map((fresh) => getIdToken({ fresh }));
+    expect(await Promise.all(asked)).toEqual(["new", "new", "new"]);
+    expect(manager.signinSilent).toHaveBeenCalledOnce();
+    await getIdToken({ fresh: true });
+    expect(manager.signinSilent).toHaveBeenCalledTimes(2);
+  });
+
   test("is none where nobody is signed in", async () => {
     const manager = users(null, async () => user("new", 300));
     expect(await answersOf(manager).getIdToken({ fresh: true })).toBeNull();

@@ -1,6 +1,8 @@
 /** The states of the page, in the order in which a person meets them. */
 
+import type { LoginRequired } from "@sso-box/client";
 import { SsoBoxProvider, useSsoBox } from "@sso-box/react";
+import type { SigninRedirectArgs } from "oidc-client-ts";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useAuth } from "react-oidc-context";
 import { type Boot, boot } from "./boot.js";
@@ -72,14 +74,22 @@ function Gate({ addresses }: Pick<Boot, "addresses">) {
   return <Home addresses={addresses} />;
 }
 
+/** What the service wants of the next login (RFC 9470), such as one from now on. */
+function demandsOf(reason: LoginRequired | null): SigninRedirectArgs {
+  return {
+    ...(reason?.maxAge !== undefined && { max_age: reason.maxAge }),
+    ...(reason?.acrValues !== undefined && { acr_values: reason.acrValues }),
+  };
+}
+
 /** Leaving for the login, and coming back by oneself after a reload. */
 function useLogin() {
   const { isLoading, user, error: refusal } = useAuth();
-  const { signIn } = useSsoBox();
+  const { signIn, loginRequired } = useSsoBox();
   const [error, setError] = useState<unknown>();
   const [isLeaving, setLeaving] = useState(false);
   const leave = useCallback(
-    (args?: Parameters<typeof signIn>[0]) => {
+    (args?: SigninRedirectArgs) => {
       setError(undefined);
       setLeaving(true);
       signIn(args).catch((reason) => {
@@ -102,7 +112,7 @@ function useLogin() {
   }, [wantsBack, again]);
   const start = useCallback(() => {
     who.forget();
-    leave();
-  }, [leave]);
+    leave(demandsOf(loginRequired));
+  }, [leave, loginRequired]);
   return { start, again, error, isReturning: isLeaving || (wantsBack && !error) };
 }
