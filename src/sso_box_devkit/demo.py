@@ -94,8 +94,9 @@ def _welcome(stack: Stack) -> str:
         python = python.relative_to(Path.cwd())
     login = f"{shlex.quote(os.fspath(python))} -m sso_box_devkit login"
     page = stack.web_url or "not built: needs Node.js 20.19 or newer"
+    in_vue = f"\n  the same in Vue {stack.web_url}/vue/" if stack.web_url else ""
     return f"""
-  page           {page}
+  page           {page}{in_vue}
   API            {stack.api_url}
   Box emulator   {stack.box_url}
   IdP            {stack.idp_url}
