@@ -65,7 +65,7 @@ web-check: setup ## Lint, types, size and freshness of the page's packages (need
 	@web/npm run --silent size
 	@web/npm run --silent build:demo
 	@web/npm run --silent size --workspace demo
-	@$(BIN)/python web/openapi.py | web/npm run --silent types -- --check
+	@document=$$($(BIN)/python web/openapi.py) && web/npm run --silent types -- --check <<<"$$document"
 
 web-test: setup ## Run the tests of the page's packages (needs Node.js)
 	@web/npm test --silent
@@ -74,7 +74,7 @@ browser-test: setup ## Walk through the demo in headless Chromium (needs Node.js
 	@web/npm run --silent browser-test
 
 web-types: setup ## Generate the page's types from the API's OpenAPI document
-	@$(BIN)/python web/openapi.py | web/npm run --silent types
+	@document=$$($(BIN)/python web/openapi.py) && web/npm run --silent types <<<"$$document"
 
 lock: ## Resolve the dependencies again (needs uv and npm on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" pyproject.toml --extra dev -o requirements/dev.txt
