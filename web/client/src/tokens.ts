@@ -28,6 +28,8 @@ interface Entry {
   renewFrom: number;
   flight?: Promise<BoxToken> | undefined;
   rejected?: string | undefined;
+  /** The one before: what was sent with it may be refused only now. */
+  former?: string | undefined;
 }
 
 // A token with less left could die on its way to Box.
@@ -63,11 +65,12 @@ export class Tokens {
 
   /** Box answered 401 to this one: the next `get` of what is returned asks for another. */
   reject(accessToken: string): Ask | undefined {
-    const entry = [...this.#entries.values()].find(
-      ({ token }) => token?.accessToken === accessToken,
-    );
-    if (entry) entry.rejected = accessToken;
-    return entry?.ask;
+    for (const entry of this.#entries.values()) {
+      const isPresent = entry.token?.accessToken === accessToken;
+      if (isPresent) entry.rejected = accessToken;
+      if (isPresent || entry.former === accessToken) return entry.ask;
+    }
+    return undefined;
   }
 
   /** Forget all; what is under way is handed out, but not kept. */
@@ -116,6 +119,7 @@ export class Tokens {
     if (entry.token?.accessToken !== token.accessToken) {
       const left = token.expiresAt - Date.now();
       entry.renewFrom = token.expiresAt - Math.min(RENEW_AHEAD_MS, left / 2);
+      entry.former = entry.token?.accessToken;
     }
     entry.token = token;
     entry.rejected = undefined;

@@ -332,6 +332,22 @@ describe("elementsInterceptor", () => {
     }
   });
 
+  test("a 401 that comes after another's is not told to the service again", async () => {
+    const { box } = page();
+    wire.once(
+      () => token("dead"),
+      () => token("alive"),
+    );
+    await box.boxToken();
+    for (let n = 0; n < 2; n += 1) {
+      const { sent, config } = request("Bearer dead", 401, 200);
+      const ready = box.elementsInterceptor(config);
+      await ready.adapter(ready);
+      expect(sent).toEqual(["Bearer dead", "Bearer alive"]);
+    }
+    expect(wire.sent).toHaveLength(2);
+  });
+
   test("a token that is not ours any more is not tried again", async () => {
     const { sent, config } = request("Bearer of somebody who signed out", 401);
     const ready = page().box.elementsInterceptor(config);
