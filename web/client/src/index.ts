@@ -104,8 +104,7 @@ export function createSsoBox(options: SsoBoxOptions): SsoBox {
     }
     const first = await tokens.get(ask);
     const answer = await fetchWith(first, url, init);
-    if (answer.status !== 401) return answer;
-    tokens.reject(first.accessToken);
+    if (answer.status !== 401 || !tokens.reject(first.accessToken)) return answer;
     return fetchWith(await tokens.get(ask), url, init);
   }
 

@@ -273,6 +273,19 @@ describe("boxFetch", () => {
     expect(bearers().filter((_, n) => n % 2)).toEqual(["Bearer dead", "Bearer alive"]);
   });
 
+  test("what the person before had sent is not sent as the next one", async () => {
+    const { box } = page();
+    wire.once(
+      () => token("dead"),
+      () => {
+        box.clear();
+        return new Response(null, { status: 401 });
+      },
+    );
+    expect((await box.boxFetch(URL_AT_BOX)).status).toBe(401);
+    expect(wire.sent).toHaveLength(2);
+  });
+
   test("a second 401 is the caller's", async () => {
     wire.always = (sent) =>
       sent.url.endsWith("/v1/token")
