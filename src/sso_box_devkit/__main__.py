@@ -11,6 +11,7 @@ _PARTS: Final = {
     "box": "sso_box_devkit.box.command",
     "idp": "sso_box_devkit.idp.command",
     "login": "sso_box_devkit.login",
+    "web": "sso_box_devkit.web",
     "postgres": "sso_box_devkit.postgres",
 }
 

@@ -28,14 +28,18 @@ _WATCH_S = 0.2
 @click.option("--api-port", default=8000, show_default=True)
 @click.option("--box-port", default=8100, show_default=True)
 @click.option("--idp-port", default=8200, show_default=True)
-def demo(*, check: bool, api_port: int, box_port: int, idp_port: int) -> None:
+@click.option("--web-port", default=5173, show_default=True)
+def demo(
+    *, check: bool, api_port: int, box_port: int, idp_port: int, web_port: int
+) -> None:
     """Start the whole stack on loopback; a busy port is replaced by a free one.
 
     With --check: one login without a browser, a first exchange and one that is
     answered from the ledger, everything seen as one JSON object on stdout, and exit
     code 0 only if all of it worked.
     """
-    ports = choose_ports(Ports(api=api_port, box=box_port, idp=idp_port))
+    wanted = Ports(api=api_port, box=box_port, idp=idp_port, web=web_port)
+    ports = choose_ports(wanted)
     run = _check if check else _serve
     with (
         StopSignals() as stop,
@@ -89,7 +93,10 @@ def _welcome(stack: Stack) -> str:
     if python.is_relative_to(Path.cwd()):
         python = python.relative_to(Path.cwd())
     login = f"{shlex.quote(os.fspath(python))} -m sso_box_devkit login"
+    page = stack.web_url or "not built: needs Node.js 20.19 or newer"
+    in_vue = f"\n  the same in Vue {stack.web_url}/vue/" if stack.web_url else ""
     return f"""
+  page           {page}{in_vue}
   API            {stack.api_url}
   Box emulator   {stack.box_url}
   IdP            {stack.idp_url}

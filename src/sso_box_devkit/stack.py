@@ -24,10 +24,11 @@ from sso_box_devkit.postgres import start_postgres
 from sso_box_devkit.processes import Child, ChildFailed, StopSignals
 
 HOST: Final = "127.0.0.1"
-WEB_ORIGIN: Final = "http://localhost:5173"
 _READY_LIMIT_S: Final = 30.0
 _COMMAND_LIMIT_S: Final = 60.0
 _API: Final = Path(sys.executable).parent / "sso-box-api"
+# Where the page lies once it is built; without Node.js it is not there.
+_PAGE: Final = Path(__file__).parents[2] / "web/demo/dist"
 _DEVKIT: Final = (sys.executable, "-m", "sso_box_devkit")
 # What everybody finds at Box after the first login. The folder is the emulator's.
 _TEMPLATE: Final = """\
@@ -53,15 +54,20 @@ class Ports:
     api: int
     box: int
     idp: int
+    web: int
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack. ``env`` is the API's environment, for its other commands."""
+    """A running stack. ``env`` is the API's environment, for its other commands.
+
+    ``web_url`` is the page's, None where it is not built.
+    """
 
     api_url: str
     box_url: str
     idp_url: str
+    web_url: str | None
     folder: Path
     env: Mapping[str, str] = field(repr=False)
     children: list[Child] = field(default_factory=list)
@@ -90,7 +96,8 @@ def choose_ports(preferred: Ports) -> Ports:
             chosen: int = listener.getsockname()[1]
             return chosen
 
-        return Ports(*map(choose, (preferred.api, preferred.box, preferred.idp)))
+        wanted = (preferred.api, preferred.box, preferred.idp, preferred.web)
+        return Ports(*map(choose, wanted))
 
 
 @contextmanager
@@ -109,11 +116,13 @@ def running_stack(
         starting = _Starting(folder, ports, cleanup, stop, progress)
         env = starting.third_parties()
         starting.api(env)
+        web_url = starting.page() if _PAGE.is_dir() else None
         cleanup.callback(progress, "stopping")
         yield Stack(
             api_url=starting.api_url,
             box_url=starting.box_url,
             idp_url=starting.idp_url,
+            web_url=web_url,
             folder=folder,
             env=env,
             children=starting.children,
@@ -134,6 +143,10 @@ class _Starting:
         self.api_url = f"http://{HOST}:{ports.api}"
         self.box_url = f"http://{HOST}:{ports.box}"
         self.idp_url = f"http://{HOST}:{ports.idp}"
+        # A browser tells these two apart, and people type either.
+        self.web_origins = [
+            f"http://{host}:{ports.web}" for host in ("localhost", HOST)
+        ]
         self.children: list[Child] = []
         self._ports = ports
         self._folder = folder
@@ -157,6 +170,7 @@ class _Starting:
             self._cleanup.callback(server.stop)
         self.children.append(server.child)
         self._await(box, f"{self.box_url}/_emulator/requests")
+        self._open_box_to_the_page()
         self._await(idp, f"{self.idp_url}/.well-known/openid-configuration")
         return {
             **self._environment(server.url, _require(key.result()), config_file),
@@ -174,6 +188,20 @@ class _Starting:
         api = self._start("sso-box-api", [str(_API), *serve], env)
         self._await(api, f"{self.api_url}/livez")
 
+    def page(self) -> str:
+        """Serve the built page; return its address."""
+        places = ["--api", self.api_url, "--box", self.box_url, "--idp", self.idp_url]
+        port = ["--port", str(self._ports.web), "--folder", str(_PAGE)]
+        page = self._start("page", [*_DEVKIT, "web", *port, *places])
+        self._await(page, f"http://{HOST}:{self._ports.web}/config.json")
+        return self.web_origins[0]
+
+    def _open_box_to_the_page(self) -> None:
+        with local_http() as http:
+            domains = {"cors_domains": self.web_origins}
+            url = f"{self.box_url}/_emulator/settings"
+            http.patch(url, json=domains).raise_for_status()
+
     def _environment(
         self, database_url: str, key: str, config_file: Path
     ) -> dict[str, str]:
@@ -182,6 +210,8 @@ class _Starting:
             "kind": "generic",
             "issuer": self.idp_url,
             "client_ids": list(DEMO_CLIENTS),
+            # With it the page gets new ID tokens without leaving.
+            "login_scopes": ["openid", "profile", "email", "offline_access"],
         }
         return {
             **_clean_environment(),
@@ -192,7 +222,7 @@ class _Starting:
             "SSO_BOX_BOX__UPLOAD_URL": f"{self.box_url}/api",
             "SSO_BOX_PROVIDERS": json.dumps([provider]),
             "SSO_BOX_ALLOW_LOOPBACK_HTTP": "true",
-            "SSO_BOX_CORS_ORIGINS": json.dumps([WEB_ORIGIN]),
+            "SSO_BOX_CORS_ORIGINS": json.dumps(self.web_origins),
         }
 
     def _template(self) -> Path:

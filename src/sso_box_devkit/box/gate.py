@@ -46,10 +46,15 @@ class Gate:
         body = await _read(receive)
         if body is None:
             return
-        known, subject = self._who(HTTPConnection(scope), body)
+        request = HTTPConnection(scope)
+        known, subject = self._who(request, body)
         enterprise = known or self._world.default
         entry = enterprise.journal.open(
-            scope["method"], path, scope["query_string"].decode("latin-1"), subject
+            scope["method"],
+            path,
+            scope["query_string"].decode("latin-1"),
+            subject=subject,
+            origin=request.headers.get("origin", ""),
         )
         out = _stamped(send, enterprise, entry, request_id)
         app = _with_body(self._app, body)

@@ -15,7 +15,8 @@ class Entry:
 
     ``status`` is None until the answer starts, and stays None where a fault closed
     the connection. ``subject`` is the id of the user or enterprise whose token came
-    in or was asked for, "" where there was none.
+    in or was asked for, "" where there was none. ``origin`` is that of the page which
+    called, "" for every other caller.
     """
 
     n: int
@@ -24,6 +25,7 @@ class Entry:
     path: str
     query: str
     subject: str
+    origin: str
     status: int | None = None
 
 
@@ -34,7 +36,9 @@ class Journal:
         self._entries: list[Entry] = []
         self._last = 0
 
-    def open(self, method: str, path: str, query: str, subject: str) -> Entry:
+    def open(
+        self, method: str, path: str, query: str, *, subject: str, origin: str
+    ) -> Entry:
         """Note the call on its arrival, so that one still unanswered can be seen."""
         self._last += 1
         entry = Entry(
@@ -44,6 +48,7 @@ class Journal:
             path=f"{_DOWNLOADS}*" if path.startswith(_DOWNLOADS) else path,
             query=without_token(query),
             subject=subject,
+            origin=origin,
         )
         self._entries.append(entry)
         return entry

@@ -23,8 +23,16 @@ async def test_the_journal_notes_who_called_what(box: BoxCaller) -> None:
     ]
     assert entries[-1]["query"] == "limit=5"
     assert entries[-1].keys() == {
-        "n", "at", "method", "path", "query", "status", "subject",
+        "n", "at", "method", "path", "query", "status", "subject", "origin",
     }  # fmt: skip
+
+
+async def test_the_journal_tells_a_page_from_a_service(box: BoxCaller) -> None:
+    origin = "http://localhost:5173"
+    await box.http.get("/2.0/users/me", headers={"Origin": origin})
+    await box.http.get("/2.0/users/me")
+    entries = await box.journal()
+    assert [entry["origin"] for entry in entries] == [origin, ""]
 
 
 async def test_the_journal_notes_refused_and_faulty_calls(box: BoxCaller) -> None:

@@ -1,0 +1,118 @@
+/** The states of the page, in the order in which a person meets them. */
+
+import type { LoginRequired } from "@sso-box/client";
+import { SsoBoxProvider, useSsoBox } from "@sso-box/react";
+import type { SigninRedirectArgs } from "oidc-client-ts";
+import { useCallback, useEffect, useRef, useState } from "react";
+import { useAuth } from "react-oidc-context";
+import { type Boot, boot } from "./boot.js";
+import { Home } from "./Home.js";
+import { Failure, Loading, Welcome } from "./states.js";
+import { who } from "./who.js";
+
+export function App() {
+  const [ready, setReady] = useState<Boot>();
+  const [error, setError] = useState<unknown>();
+  const start = useCallback(() => {
+    setError(undefined);
+    boot().then(setReady, setError);
+  }, []);
+  useEffect(start, [start]);
+  if (error) {
+    return (
+      <Failure title="The service cannot be reached" onRetry={start}>
+        Your files are safe; the page cannot get to them right now.
+      </Failure>
+    );
+  }
+  if (!ready) return <Loading what="Getting ready" />;
+  const { addresses, config, users } = ready;
+  return (
+    <SsoBoxProvider
+      userManager={users}
+      baseUrl={addresses.api}
+      boxOrigins={[addresses.box]}
+      nonceProof={config.providers[0]?.nonce_proof ?? false}
+    >
+      <Gate addresses={addresses} />
+    </SsoBoxProvider>
+  );
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  signed_out: "You were signed out everywhere, here too.",
+  token_expired: "Your login has ended.",
+  not_signed_in: "Your login has ended.",
+};
+
+function Gate({ addresses }: Pick<Boot, "addresses">) {
+  const { isLoading, user, error } = useAuth();
+  const { loginRequired } = useSsoBox();
+  const login = useLogin();
+  const name = user?.profile.name ?? user?.profile.sub;
+  useEffect(() => {
+    if (name && !loginRequired) who.set(name);
+    if (loginRequired) who.forget();
+  }, [name, loginRequired]);
+  if (login.error) {
+    return (
+      <Failure title="The login cannot be reached" onRetry={login.again}>
+        Your company's login does not answer. Please try again in a moment.
+      </Failure>
+    );
+  }
+  if (isLoading || login.isReturning) return <Loading what="Signing you in" />;
+  if (loginRequired) {
+    const words = WORDS[loginRequired.code] ?? "Please sign in again.";
+    return <Welcome notice={words} onSignIn={login.start} />;
+  }
+  if (!user) {
+    const isNews = error && !/login_required/.test(error.message);
+    const notice = isNews ? "The login came to nothing. Please try again." : undefined;
+    return <Welcome notice={notice} onSignIn={login.start} />;
+  }
+  return <Home addresses={addresses} />;
+}
+
+/** What the service wants of the next login (RFC 9470), such as one from now on. */
+function demandsOf(reason: LoginRequired | null): SigninRedirectArgs {
+  return {
+    ...(reason?.maxAge !== undefined && { max_age: reason.maxAge }),
+    ...(reason?.acrValues !== undefined && { acr_values: reason.acrValues }),
+  };
+}
+
+/** Leaving for the login, and coming back by oneself after a reload. */
+function useLogin() {
+  const { isLoading, user, error: refusal } = useAuth();
+  const { signIn, loginRequired } = useSsoBox();
+  const [error, setError] = useState<unknown>();
+  const [isLeaving, setLeaving] = useState(false);
+  const leave = useCallback(
+    (args?: SigninRedirectArgs) => {
+      setError(undefined);
+      setLeaving(true);
+      signIn(args).catch((reason) => {
+        setLeaving(false);
+        setError(reason);
+      });
+    },
+    [signIn],
+  );
+  const hint = who.get();
+  const wantsBack = !isLoading && !user && !refusal && hint !== null;
+  const again = useCallback(() => {
+    leave(hint === null ? undefined : { prompt: "none", login_hint: hint });
+  }, [leave, hint]);
+  const hasTried = useRef(false);
+  useEffect(() => {
+    if (!wantsBack || hasTried.current) return;
+    hasTried.current = true;
+    again();
+  }, [wantsBack, again]);
+  const start = useCallback(() => {
+    who.forget();
+    leave(demandsOf(loginRequired));
+  }, [leave, loginRequired]);
+  return { start, again, error, isReturning: isLeaving || (wantsBack && !error) };
+}

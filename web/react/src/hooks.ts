@@ -1,0 +1,70 @@
+/** What a page asks for, as state of a component. */
+
+import type { ElementsOptions, ElementsToken, Me, SsoBoxError } from "@sso-box/client";
+import { useCallback, useEffect, useMemo, useState } from "react";
+import { useSsoBox } from "./provider.js";
+
+export interface Asked<T> {
+  /** The latest answer; it stays while another is on its way. */
+  readonly data: T | undefined;
+  readonly error: SsoBoxError | undefined;
+  readonly isLoading: boolean;
+  /** Ask again. */
+  reload(): void;
+}
+
+interface Answer<T> {
+  readonly data?: T | undefined;
+  readonly error?: SsoBoxError;
+}
+
+/** What the service answers to `ask`, which has to be stable (`useCallback`). */
+export function useAsked<T>(ask: () => Promise<T>): Asked<T> {
+  const [answer, setAnswer] = useState<Answer<T>>({});
+  const [round, setRound] = useState(0);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a round asks again
+  useEffect(() => {
+    let isCurrent = true;
+    ask().then(
+      (data) => isCurrent && setAnswer({ data }),
+      (error) => isCurrent && setAnswer((before) => ({ data: before.data, error })),
+    );
+    return () => {
+      isCurrent = false;
+    };
+  }, [ask, round]);
+  const reload = useCallback(() => setRound((number) => number + 1), []);
+  const isLoading = answer.data === undefined && answer.error === undefined;
+  return { data: answer.data, error: answer.error, isLoading, reload };
+}
+
+export interface MeOptions {
+  /**
+   * Ask again every so many milliseconds while the page is looked at: then an open
+   * page notices a lock or a sign-out elsewhere by itself. The service answers this
+   * without asking Box.
+   */
+  readonly every?: number;
+}
+
+/** Who is signed in, and the Box user. */
+export function useMe({ every }: MeOptions = {}): Asked<Me> {
+  const { box, loginRequired } = useSsoBox();
+  const asked = useAsked(useCallback(() => box.me(), [box]));
+  const { reload } = asked;
+  useEffect(() => {
+    if (every === undefined || loginRequired) return;
+    const timer = setInterval(() => {
+      if (document.visibilityState === "visible") reload();
+    }, every);
+    return () => clearInterval(timer);
+  }, [every, reload, loginRequired]);
+  return asked;
+}
+
+/** The `token` of Box UI Elements; the same function from render to render. */
+export function useElementsToken(options: ElementsOptions = {}): ElementsToken {
+  const { box } = useSsoBox();
+  const key = JSON.stringify(options);
+  return useMemo(() => box.elementsToken(JSON.parse(key)), [box, key]);
+}

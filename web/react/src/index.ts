@@ -1,0 +1,13 @@
+export {
+  type Asked,
+  type MeOptions,
+  useAsked,
+  useElementsToken,
+  useMe,
+} from "./hooks.js";
+export {
+  type SsoBoxContext,
+  SsoBoxProvider,
+  type SsoBoxProviderProps,
+  useSsoBox,
+} from "./provider.js";

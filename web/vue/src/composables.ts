@@ -1,0 +1,68 @@
+/** What a page asks for, as refs of a component. */
+
+import type { ElementsOptions, ElementsToken, Me, SsoBoxError } from "@sso-box/client";
+import { onScopeDispose, type Ref, ref, shallowRef } from "vue";
+import { useSsoBox } from "./plugin.js";
+
+export interface Asked<T> {
+  /** The latest answer; it stays while another is on its way. */
+  readonly data: Readonly<Ref<T | undefined>>;
+  readonly error: Readonly<Ref<SsoBoxError | undefined>>;
+  readonly isLoading: Readonly<Ref<boolean>>;
+  /** Ask again. */
+  reload(): Promise<void>;
+}
+
+/** What the service answers to `ask`, from now on. */
+export function useAsked<T>(ask: () => Promise<T>): Asked<T> {
+  const data = shallowRef<T>();
+  const error = shallowRef<SsoBoxError>();
+  const isLoading = ref(true);
+  let latest = 0;
+  async function reload(): Promise<void> {
+    latest += 1;
+    const mine = latest;
+    try {
+      const answer = await ask();
+      if (mine !== latest) return;
+      data.value = answer;
+      error.value = undefined;
+    } catch (reason) {
+      if (mine === latest) error.value = reason as SsoBoxError;
+    }
+    isLoading.value = false;
+  }
+  onScopeDispose(() => {
+    latest = Number.NaN;
+  });
+  void reload();
+  return { data, error, isLoading, reload };
+}
+
+export interface MeOptions {
+  /**
+   * Ask again every so many milliseconds while the page is looked at: then an open
+   * page notices a lock or a sign-out elsewhere by itself. The service answers this
+   * without asking Box.
+   */
+  readonly every?: number;
+}
+
+/** Who is signed in, and the Box user. */
+export function useMe({ every }: MeOptions = {}): Asked<Me> {
+  const { box, loginRequired } = useSsoBox();
+  const asked = useAsked(() => box.me());
+  if (every !== undefined) {
+    const timer = setInterval(() => {
+      const isWanted = document.visibilityState === "visible" && !loginRequired.value;
+      if (isWanted) void asked.reload();
+    }, every);
+    onScopeDispose(() => clearInterval(timer));
+  }
+  return asked;
+}
+
+/** The `token` of Box UI Elements. */
+export function useElementsToken(options: ElementsOptions = {}): ElementsToken {
+  return useSsoBox().box.elementsToken(options);
+}

@@ -1,0 +1,13 @@
+export {
+  type Asked,
+  type MeOptions,
+  useAsked,
+  useElementsToken,
+  useMe,
+} from "./composables.js";
+export {
+  createSsoBoxPlugin,
+  type SsoBoxContext,
+  type SsoBoxPluginOptions,
+  useSsoBox,
+} from "./plugin.js";

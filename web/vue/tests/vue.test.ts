@@ -1,0 +1,244 @@
+import {
+  InMemoryWebStorage,
+  User,
+  UserManager,
+  WebStorageStateStore,
+} from "oidc-client-ts";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { type App, createApp, h } from "vue";
+import { problem, token, Wire } from "../../client/tests/wire.js";
+import {
+  createSsoBoxPlugin,
+  type SsoBoxContext,
+  useElementsToken,
+  useMe,
+  useSsoBox,
+} from "../src/index.js";
+
+const ADA = { identity: { name: "Ada" }, box: null };
+
+let wire: Wire;
+let users: UserManager;
+let app: App | undefined;
+
+beforeEach(async () => {
+  wire = new Wire(({ url }) =>
+    url.endsWith("/v1/token") ? token("box-1") : Response.json(ADA),
+  );
+  users = new UserManager({
+    authority: "https://login.example",
+    client_id: "spa",
+    redirect_uri: "https://page.example/",
+    automaticSilentRenew: false,
+    userStore: new WebStorageStateStore({ store: new InMemoryWebStorage() }),
+  });
+  history.replaceState(null, "", "/");
+  await signIn("ada");
+});
+
+afterEach(() => {
+  app?.unmount();
+  app = undefined;
+  document.body.innerHTML = "";
+});
+
+function person(sub: string): User {
+  const now = Math.floor(Date.now() / 1000);
+  return new User({
+    id_token: `id-token of ${sub}`,
+    access_token: "unused",
+    token_type: "Bearer",
+    expires_at: now + 3600,
+    profile: { iss: "i", sub, aud: "spa", exp: now + 3600, iat: now },
+    userState: { nonceVerifier: "secret" },
+  });
+}
+
+async function signIn(sub: string): Promise<void> {
+  const user = person(sub);
+  await users.storeUser(user);
+  await users.events.load(user);
+}
+
+/** Mounts a component of `setup`, whose result is its text. */
+function page(setup: () => () => string, nonceProof = false): void {
+  app = createApp({
+    setup() {
+      const text = setup();
+      return () => h("p", text());
+    },
+  });
+  app.use(
+    createSsoBoxPlugin({
+      userManager: users,
+      baseUrl: "https://service.example",
+      nonceProof,
+    }),
+  );
+  app.mount(document.body.appendChild(document.createElement("div")));
+}
+
+function context(nonceProof = false): SsoBoxContext {
+  let seen: SsoBoxContext | undefined;
+  page(() => {
+    seen = useSsoBox();
+    return () => seen?.loginRequired.value?.code ?? "all is well";
+  }, nonceProof);
+  return seen as unknown as SsoBoxContext;
+}
+
+async function shows(text: string): Promise<void> {
+  await vi.waitFor(() => expect(document.body.textContent).toBe(text), { interval: 1 });
+}
+
+describe("useMe", () => {
+  function greeting(every?: number): void {
+    page(() => {
+      const { data, error, isLoading } = useMe(every === undefined ? {} : { every });
+      return () =>
+        isLoading.value
+          ? "loading"
+          : `${data.value?.identity.name ?? "nobody"}, ${error.value?.code ?? "well"}`;
+    });
+  }
+
+  test("goes from loading to the answer, asked for with the ID token", async () => {
+    greeting();
+    await shows("loading");
+    await shows("Ada, well");
+    expect(wire.last.headers.get("Authorization")).toBe("Bearer id-token of ada");
+  });
+
+  test("shows the error where the service has one", async () => {
+    wire.always = () => problem(503, "keys_unavailable");
+    greeting();
+    await shows("nobody, keys_unavailable");
+  });
+
+  test("asks again as told, keeps the last answer, and stops when refused", async () => {
+    greeting(5);
+    await shows("Ada, well");
+    await vi.waitFor(() => expect(wire.sent.length).toBeGreaterThan(2));
+    wire.always = () => problem(401, "signed_out");
+    await shows("Ada, signed_out");
+    const { length } = wire.sent;
+    await new Promise((wake) => setTimeout(wake, 30));
+    expect(wire.sent).toHaveLength(length);
+  });
+
+  test("does not ask again once the component is gone", async () => {
+    greeting(5);
+    await shows("Ada, well");
+    app?.unmount();
+    const { length } = wire.sent;
+    await new Promise((wake) => setTimeout(wake, 30));
+    expect(wire.sent).toHaveLength(length);
+  });
+
+  test("does not ask again while nobody looks", async () => {
+    vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
+    greeting(5);
+    await shows("Ada, well");
+    await new Promise((wake) => setTimeout(wake, 30));
+    expect(wire.sent).toHaveLength(1);
+  });
+});
+
+describe("the plugin", () => {
+  test("takes in a login that comes back, and drops its code", async () => {
+    history.replaceState(null, "", "/?code=spent&state=abc");
+    const callback = vi
+      .spyOn(users, "signinCallback")
+      .mockResolvedValue(person("grace"));
+    const { user, isLoading } = context();
+    expect(isLoading.value).toBe(true);
+    await vi.waitFor(() => expect(isLoading.value).toBe(false));
+    expect(callback).toHaveBeenCalledOnce();
+    expect(user.value?.profile.sub).toBe("grace");
+    expect(location.search).toBe("");
+  });
+
+  test("shows why a login came to nothing", async () => {
+    history.replaceState(null, "", "/?error=access_denied&state=abc");
+    vi.spyOn(users, "signinCallback").mockRejectedValue(new Error("access_denied"));
+    const { error, isLoading } = context();
+    await vi.waitFor(() => expect(isLoading.value).toBe(false));
+    expect(error.value?.message).toBe("access_denied");
+    expect(location.search).toBe("");
+  });
+
+  test("follows who is signed in, and forgets the tokens with the person", async () => {
+    const { box, user } = context();
+    await signIn("ada");
+    await box.boxToken();
+    await box.boxToken();
+    expect(wire.sent).toHaveLength(1);
+    await signIn("grace");
+    expect(user.value?.profile.sub).toBe("grace");
+    await box.boxToken();
+    expect(wire.sent).toHaveLength(2);
+    await users.removeUser();
+    expect(user.value).toBeNull();
+  });
+
+  test("says that a login is needed, and why", async () => {
+    wire.always = () => problem(401, "signed_out");
+    const { box } = context();
+    await box.me().catch(() => undefined);
+    await shows("signed_out");
+  });
+
+  test("sends the proof only where it was told to", async () => {
+    const without = context();
+    await signIn("ada");
+    await without.box.boxToken();
+    expect(wire.last.body).toEqual({});
+    app?.unmount();
+    const { box } = context(true);
+    await signIn("ada");
+    await box.boxToken();
+    expect(wire.last.body).toEqual({ nonce_verifier: "secret" });
+  });
+
+  test("starts the login with a nonce where the proof is asked for", async () => {
+    const redirect = vi.spyOn(users, "signinRedirect").mockResolvedValue();
+    await context().signIn({ login_hint: "ada" });
+    expect(redirect.mock.calls[0]?.[0]).toEqual({ login_hint: "ada" });
+    app?.unmount();
+    await context(true).signIn();
+    expect(redirect.mock.calls[1]?.[0]).toMatchObject({
+      nonce: expect.stringMatching(/^[\w-]{43}$/),
+    });
+  });
+
+  test("signs out at the service first, then at the provider", async () => {
+    const order: string[] = [];
+    wire.always = ({ method, url }) => {
+      order.push(`${method} ${new URL(url).pathname}`);
+      return new Response(null, { status: 204 });
+    };
+    vi.spyOn(users, "signoutRedirect").mockImplementation(async () => {
+      order.push("provider");
+    });
+    await context().signOutEverywhere();
+    expect(order).toEqual(["DELETE /v1/tokens", "provider"]);
+  });
+
+  test("is missed by name", () => {
+    vi.spyOn(console, "warn").mockImplementation(() => undefined);
+    const lonely = createApp({ setup: () => useSsoBox() });
+    expect(() => lonely.mount(document.createElement("div"))).toThrow(
+      "needs createSsoBoxPlugin",
+    );
+  });
+});
+
+test("the function for UI Elements gets a token of its profile", async () => {
+  let get: ((id: string) => Promise<string>) | undefined;
+  page(() => {
+    get = useElementsToken({ profile: "explorer" });
+    return () => "";
+  });
+  expect(await get?.("folder_0")).toBe("box-1");
+  expect(wire.last.body).toEqual({ profile: "explorer" });
+});
