@@ -6,11 +6,14 @@ Each server is a process of its own, as ``serve`` runs it; they share the databa
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from itertools import cycle
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
+from httpx_aiohttp import AiohttpTransport
 from starlette.applications import Starlette
 
 from sso_box_api.accounts import external_id
@@ -59,14 +62,21 @@ async def servers(
     ports = [free_port() for _ in range(SERVERS)]
     processes = [victims.serve(values, port) for port in ports]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
-    # No connection is kept: the server may close one just when it is used again.
-    limits = httpx.Limits(max_connections=200, max_keepalive_connections=0)
-    async with httpx.AsyncClient(limits=limits, timeout=300) as http:
+    async with httpx.AsyncClient(transport=_crowd(), timeout=300) as http:
         await asyncio.gather(*(_is_up(http, url) for url in urls))
         yield Servers(http, urls, idp_app.state.idp)
     for process in processes:
         process.terminate()
         process.join()
+
+
+def _crowd() -> httpx.AsyncBaseTransport:
+    """A connection for each login: hundreds that wait are too much for httpx's pool.
+
+    None is kept, for the server may close one just when it is used again.
+    """
+    connector = partial(aiohttp.TCPConnector, limit=200, force_close=True)
+    return AiohttpTransport(client=lambda: aiohttp.ClientSession(connector=connector()))
 
 
 async def _is_up(http: httpx.AsyncClient, url: str) -> None:
