@@ -53,18 +53,34 @@ async def watched(database_url: str, emulator: Starlette) -> AsyncIterator[Watch
     await eye.close()
 
 
+TEMPLATE = """
+[[folders]]
+path = "{name}"
+[[groups]]
+claim = "groups"
+members = { sales = "Sales" }
+"""
+
+
 async def test_no_transaction_is_open_during_any_call_to_box(
-    values: dict[str, Any], watched: Watched, idp_app: Starlette, enterprise: Enterprise
+    values: dict[str, Any],
+    watched: Watched,
+    idp_app: Starlette,
+    enterprise: Enterprise,
+    tmp_path: Path,
 ) -> None:
-    """A first login, a lock, and the clearing up: everything that calls Box."""
+    """A first day, what administrators do, and the clearing up."""
+    template = tmp_path / "template.toml"
+    template.write_text(TEMPLATE)
+    values["provisioning"] = {"template": str(template)}
     settings = Settings.model_validate(values)
-    token = UnverifiedToken(idp_app.state.idp.mint(sub="ada", aud="demo-spa"))
+    mint = idp_app.state.idp.mint
+    token = UnverifiedToken(mint(sub="ada", aud="demo-spa", groups=["sales"]))
     async with open_parts(settings, mounts={settings.box.api_url: watched}) as parts:
-        binder = parts.binder()
-        await parts.exchange(binder, parts.provisioner()).exchange(
-            ExchangeRequest(token)
-        )
+        binder, provisioner = parts.binder(), parts.provisioner()
+        await parts.exchange(binder, provisioner).exchange(ExchangeRequest(token))
         await binder.close()
+        await provisioner.close()
         async with parts.database.transaction() as session:
             [ada] = await accounts.select(session, namespace=ISSUER, subject="ada")
             spare = enterprise.add_user("made in vain", None)
@@ -73,12 +89,22 @@ async def test_no_transaction_is_open_during_any_call_to_box(
             )
         await parts.lifecycle().lock(ada, "")
         await LeftOvers(parts.database, parts.box).work()
-    assert watched.seen == {
-        "POST /oauth2/token": [],
-        "GET /2.0/users": [],
-        "POST /2.0/users": [],
-        "POST /oauth2/revoke": [],
-        "DELETE /2.0/users/": [],
+        other = enterprise.add_user("another", None)
+        await parts.lifecycle().relink(ada, other.id)
+        _ = [finding async for finding in parts.reconciliation(fix=True).run()]
+        await parts.restoration().run()
+    assert {call for call, queries in watched.seen.items() if queries} == set()
+    assert set(watched.seen) >= {
+        "POST /oauth2/token",
+        "GET /2.0/users",
+        "POST /2.0/users",
+        "POST /2.0/folders",
+        "POST /2.0/groups",
+        "POST /2.0/group_memberships",
+        "POST /oauth2/revoke",
+        "DELETE /2.0/users/",
+        "GET /2.0/users/",
+        "POST /2.0/users/terminate_sessions",
     }
 
 
