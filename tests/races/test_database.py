@@ -23,6 +23,7 @@ from sso_box_devkit.box import Enterprise
 from sso_box_devkit.postgres import start_postgres
 from tests.races.conftest import FULL
 from tests.support.api import ISSUER, Control
+from tests.support.connections import opened
 
 _IN_A_TRANSACTION = (
     "SELECT query FROM pg_stat_activity WHERE xact_start IS NOT NULL"
@@ -59,7 +60,7 @@ async def test_no_transaction_is_open_during_any_call_to_box(
     """A first login, a lock, and the clearing up: everything that calls Box."""
     settings = Settings.model_validate(values)
     token = UnverifiedToken(idp_app.state.idp.mint(sub="ada", aud="demo-spa"))
-    async with open_parts(settings, mounts={settings.box.api_url: watched}) as parts:
+    async with opened(settings, mounts={settings.box.api_url: watched}) as parts:
         binder = parts.binder()
         await parts.exchange(binder, parts.provisioner()).exchange(
             ExchangeRequest(token)
