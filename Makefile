@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 NODE_STAMP := tests/node/node_modules/.package-lock.json
 # More than cores: many tests wait for a clock, a server or a lease.
 WORKERS ?= 3
-# Where the environment forbids it, each of some sixty processes compiles everything anew.
+# Where the environment forbids it, every process that a test starts compiles anew.
 COMPILED_ONCE := PYTHONDONTWRITEBYTECODE=
 
 # Silent when it holds, so that the test runner's summary stays the last line.
