@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 NODE_STAMP := tests/node/node_modules/.package-lock.json
 # More than cores: many tests wait for a clock, a server or a lease.
 WORKERS ?= 3
+# Where the environment forbids it, every process that a test starts compiles anew.
+COMPILED_ONCE := PYTHONDONTWRITEBYTECODE=
 
 # Silent when it holds, so that the test runner's summary stays the last line.
 at-least = $(BIN)/coverage report --include='$(2)' --fail-under=$(1) >/dev/null \
@@ -36,14 +38,14 @@ demo: setup ## Start the whole stack on loopback (ARGS=--check: one login, then 
 	@$(BIN)/python -m sso_box_devkit demo $(ARGS)
 
 test: setup ## Run the tests on real parts (COVERAGE=1 measures, and takes half as long again)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(COVERAGE),--cov --cov-report=term-missing) $(ARGS)
+	@$(COMPILED_ONCE) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(COVERAGE),--cov --cov-report=term-missing) $(ARGS)
 ifdef COVERAGE
 	@$(call at-least,95,src/sso_box_api/*)
 	@$(call at-least,100,src/sso_box_api/identity/*)
 endif
 
 test-full: setup ## The same at full size, with the figures as one JSON object at the end
-	@TEST_SIZE=full $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(COMPILED_ONCE) TEST_SIZE=full $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 bench: setup ## Measure what a token, a first login at Box and a look into the database cost
 	@$(BIN)/python -m benchmarks.verify

@@ -11,12 +11,13 @@ from starlette.applications import Starlette
 
 from sso_box_api.accounts import Person
 from sso_box_api.adoption import Outcome, Source, links_at_box, links_in_file
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.errors import CommandRefused
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.administration import candidate_of, scalar
 from tests.support.api import BOX_URL, Api, Control
+from tests.support.connections import opened
 
 
 def _older_user(
@@ -193,7 +194,7 @@ async def test_subjects_of_joined_claims_have_to_have_their_form(
     _older_user(enterprise, "ada-oid")
     _older_user(enterprise, f"{tenant}/grace-oid")
     mounts = {BOX_URL: httpx.ASGITransport(emulator)}
-    async with open_parts(settings, mounts=mounts) as parts:
+    async with opened(settings, mounts=mounts) as parts:
         outcomes = await _import(parts, links_at_box(parts.box), apply=False)
     assert [o.state for o in outcomes] == ["refused", "adoptable"]
     assert "has the form tid/oid" in (outcomes[0].why or "")
@@ -206,7 +207,7 @@ async def test_two_imports_and_a_login_at_once_leave_one_user_each(
     for number in range(10):
         _older_user(enterprise, f"s{number}")
     mounts = {BOX_URL: httpx.ASGITransport(emulator)}
-    async with open_parts(parts.settings, mounts=mounts) as second:
+    async with opened(parts.settings, mounts=mounts) as second:
         one, two, login = await asyncio.gather(
             _import(parts, links_at_box(parts.box), apply=True),
             _import(second, links_at_box(second.box), apply=True),

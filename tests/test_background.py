@@ -13,11 +13,12 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 
 from sso_box_api import accounts, vending
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.db import Database
 from sso_box_api.revocation import Revoker
 from sso_box_api.settings import DatabaseSettings, Settings
 from tests.support.api import BOX_URL, Api, Control
+from tests.support.connections import opened
 
 HOUR = 3600.0
 LISTENERS = (
@@ -38,7 +39,7 @@ def settings_values(settings_values: dict[str, Any]) -> dict[str, Any]:
 async def parts(settings: Settings, emulator: Starlette) -> AsyncIterator[Parts]:
     """Another process, whose work is done when a test says so."""
     mounts = {BOX_URL: httpx.ASGITransport(emulator)}
-    async with open_parts(settings, mounts=mounts) as parts:
+    async with opened(settings, mounts=mounts) as parts:
         yield parts
 
 
@@ -336,7 +337,7 @@ async def test_tokens_under_another_key_are_left_to_who_has_it(
     await _sql(parts, "UPDATE vend SET state = 'revoke_pending'")
     values = settings_values | {"secret_keys": Fernet.generate_key().decode()}
     mounts = {BOX_URL: httpx.ASGITransport(emulator)}
-    async with open_parts(Settings.model_validate(values), mounts=mounts) as older:
+    async with opened(Settings.model_validate(values), mounts=mounts) as older:
         assert not await _revoker(older).work()
     assert await _revoker(parts).work()
     assert not await box.is_live(token)

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from sso_box_api import accounts
 from sso_box_api.accounts import Account, Person, external_id
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.binding import Binder
 from sso_box_api.errors import (
     AccountLocked,
@@ -28,6 +28,7 @@ from sso_box_api.errors import (
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.api import Control
+from tests.support.connections import opened
 
 ADA = Person("main", "https://idp.example", "ada", "Ada Lovelace", "ada@example.com")
 NOW = 1_900_000_000
@@ -48,7 +49,7 @@ def box(emulator_url: str, enterprise: Enterprise) -> Control:
 
 @pytest.fixture
 async def parts(settings: Settings) -> AsyncIterator[Parts]:
-    async with open_parts(settings) as parts:
+    async with opened(settings) as parts:
         yield parts
 
 
@@ -58,7 +59,7 @@ async def new_binder(settings: Settings) -> AsyncIterator[Callable[[], Any]]:
     async with AsyncExitStack() as stack:
 
         async def make(**times: float) -> Binder:
-            parts = await stack.enter_async_context(open_parts(settings))
+            parts = await stack.enter_async_context(opened(settings))
             binder = Binder(
                 parts.database,
                 parts.box,

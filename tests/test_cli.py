@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,14 +103,14 @@ def _serving(
     url = f"http://127.0.0.1:{port}"
     events: list[dict[str, Any]] = []
     try:
-        transport = httpx.HTTPTransport(retries=5)
-        with httpx.Client(transport=transport) as http:
-            for _ in range(200):
+        with httpx.Client() as http:
+            for _ in range(1000):
                 try:
                     if http.get(f"{url}/livez").is_success:
                         break
                 except httpx.TransportError:
                     assert process.poll() is None, process.communicate()
+                    time.sleep(0.03)
         yield url, events
     finally:
         process.send_signal(signal.SIGTERM)

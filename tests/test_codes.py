@@ -21,6 +21,7 @@ from sso_box_api.errors import SsoBoxError
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.api import ISSUER, Api, Control
+from tests.support.connections import forget
 
 PATHS = {"json": "/v1/token", "oauth": "/oauth2/token"}
 # Raised outside the tree of errors, for what no route of ours answers.
@@ -184,6 +185,7 @@ async def _connections_cut(stack: Stack) -> httpx.Response:
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
+    await forget()
     return await stack.exchange()
 
 

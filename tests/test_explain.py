@@ -10,11 +10,12 @@ import pytest
 from starlette.applications import Starlette
 
 from sso_box_api.accounts import Person, external_id
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.explain import Question
 from sso_box_api.identity import Explanation, UnverifiedToken
 from sso_box_api.settings import Settings
 from tests.support.api import BOX_URL, ISSUER, Api, Control
+from tests.support.connections import opened
 
 
 @dataclass
@@ -40,7 +41,7 @@ async def desk(
         BOX_URL: httpx.ASGITransport(emulator),
         ISSUER: httpx.ASGITransport(idp_app),
     }
-    async with open_parts(settings, mounts=mounts) as parts:
+    async with opened(settings, mounts=mounts) as parts:
         yield Desk(parts)
 
 
@@ -149,7 +150,7 @@ async def test_the_proof_of_the_page_is_left_to_the_page(
     settings = Settings.model_validate(settings_values | values)
     mounts = {ISSUER: httpx.ASGITransport(idp_app)}
     del emulator
-    async with open_parts(settings, mounts=mounts) as parts:
+    async with opened(settings, mounts=mounts) as parts:
         desk = Desk(parts)
         idp = idp_app.state.idp
         first = await desk.explain(idp.mint(sub="ada", aud="demo-spa", nonce="n"))
@@ -172,7 +173,7 @@ async def test_what_a_first_login_may_take_or_make_is_told_by_policy(
     }
     settings = Settings.model_validate(settings_values | {"providers": [provider]})
     mounts = {ISSUER: httpx.ASGITransport(idp_app)}
-    async with open_parts(settings, mounts=mounts) as parts:
+    async with opened(settings, mounts=mounts) as parts:
         mint, desk = idp_app.state.idp.mint, Desk(parts)
         ada = {"sub": "ada", "aud": "demo-spa", "email_verified": True}
         found = await desk.explain(mint(**ada, email="ada@example.com"))
@@ -198,7 +199,7 @@ async def test_a_database_that_is_away_leaves_the_account_open(
     values = {"database_url": "postgresql://127.0.0.1:1/none"}
     settings = Settings.model_validate(settings_values | values)
     mounts = {ISSUER: httpx.ASGITransport(idp_app)}
-    async with open_parts(settings, mounts=mounts) as parts:
+    async with opened(settings, mounts=mounts) as parts:
         token = idp_app.state.idp.mint(sub="ada", aud="demo-spa")
         found = await Desk(parts).explain(token)
     assert found.verdict == "undecided"

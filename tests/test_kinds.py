@@ -16,11 +16,11 @@ import pytest
 from starlette.applications import Starlette
 
 from sso_box_api.accounts import Person, external_id
-from sso_box_api.app import open_parts
 from sso_box_api.binding import Binder
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.api import BOX_URL, ISSUER, Api, Control
+from tests.support.connections import opened
 
 MANAGED = {"kind": "managed", "email_domains": ["Example.com"]}
 LINKING = {**MANAGED, "link_existing": True}
@@ -268,7 +268,7 @@ async def _process(
     provider = MAIN | {"trust_email": True, "box_user": MANAGED}
     values = values | {"providers": [provider], "claim": values["claim"] | times}
     mounts = {BOX_URL: httpx.ASGITransport(emulator)}
-    async with open_parts(Settings.model_validate(values), mounts=mounts) as parts:
+    async with opened(Settings.model_validate(values), mounts=mounts) as parts:
         binder = parts.binder()
         yield binder
         await binder.close()
@@ -431,7 +431,7 @@ async def test_each_provider_decides_for_its_own_people_alone(
     values = settings_values | {"providers": [staff, guests]}
     mounts = {BOX_URL: httpx.ASGITransport(emulator)}
     settings = Settings.model_validate(values)
-    async with open_parts(settings, mounts=mounts) as parts:
+    async with opened(settings, mounts=mounts) as parts:
         binder = parts.binder()
         person = Person(
             "guests", guests["issuer"], "ada", email=EMAIL, email_trusted=True

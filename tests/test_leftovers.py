@@ -10,13 +10,14 @@ from starlette.applications import Starlette
 
 from sso_box_api import accounts, doctor
 from sso_box_api.accounts import Candidate
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.box import within
 from sso_box_api.leftovers import LeftOvers
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from sso_box_devkit.box.state import User
 from tests.support.api import BOX_URL, ISSUER, Api, Control
+from tests.support.connections import opened
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ async def parts(
     async with Api.start(settings, emulator, idp_app) as api:
         assert (await api.exchange()).is_success
     mounts = {BOX_URL: httpx.ASGITransport(emulator)}
-    async with open_parts(settings, mounts=mounts) as parts:
+    async with opened(settings, mounts=mounts) as parts:
         yield parts
 
 

@@ -17,6 +17,7 @@ from sso_box_api.app import Parts
 from sso_box_api.identity.nonce import nonce_for
 from sso_box_api.settings import Settings
 from tests.support.api import BOX_URL, Api, Control
+from tests.support.connections import forget
 
 VERIFIER = "a-secret-of-the-page-" + "x" * 22
 
@@ -282,6 +283,7 @@ async def test_a_token_whose_row_cannot_be_written_is_killed(
     name = settings.database_url.get_secret_value().rsplit("/", 1)[1]
     try:
         await _run(parts, condition.format(name))
+        await forget()
         async with Api.start(settings, emulator, idp_app) as api:
             known = set(emulator.state.world.tokens)
             async with parts.database.transaction() as session:
@@ -293,6 +295,7 @@ async def test_a_token_whose_row_cannot_be_written_is_killed(
     finally:
         # The administrator's own connection was made before the change.
         await _run(parts, f"ALTER DATABASE {name} RESET ALL")
+        await forget()
     assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
     assert ready["database"] == ("unavailable" if "read_only" in condition else "ok")
     minted = [

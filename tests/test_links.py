@@ -10,12 +10,13 @@ from starlette.applications import Starlette
 from typing_extensions import override
 
 from sso_box_api import accounts
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.errors import CommandRefused
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.administration import candidate_of, scalar, somebody_waits, sql
 from tests.support.api import BOX_URL, ISSUER, Api, Control
+from tests.support.connections import opened
 
 # Else the next login would wait for the POST of the first one to settle.
 LONG_AGO = "UPDATE account SET create_sent_at = now() - interval '1 hour'"
@@ -112,7 +113,7 @@ async def test_a_visible_user_of_no_or_another_enterprise_is_refused(
             return httpx.Response(200, json=body)
 
     mounts = {BOX_URL: OfAnotherEnterprise(emulator)}
-    async with open_parts(settings, mounts=mounts) as elsewhere:
+    async with opened(settings, mounts=mounts) as elsewhere:
         candidate = await candidate_of(parts)
         with pytest.raises(CommandRefused, match="is not of enterprise"):
             await elsewhere.lifecycle().relink(candidate, user_id)
@@ -240,7 +241,7 @@ async def test_a_relink_that_is_not_committed_yet_is_waited_for(
     one, two = _other_user(enterprise), _other_user(enterprise)
     candidate = await candidate_of(parts)
     mounts = {BOX_URL: httpx.ASGITransport(emulator)}
-    async with open_parts(parts.settings, mounts=mounts) as second:
+    async with opened(parts.settings, mounts=mounts) as second:
         async with parts.database.transaction() as session:
             await accounts.relink(
                 session, candidate.account.id, one, kind="app", box_app=parts.box_app
@@ -261,7 +262,7 @@ async def test_two_accounts_racing_for_one_user_leave_it_to_one(
     await api.exchange(api.id_token("grace"))
     wanted = _other_user(enterprise)
     mounts = {BOX_URL: httpx.ASGITransport(emulator)}
-    async with open_parts(parts.settings, mounts=mounts) as second:
+    async with opened(parts.settings, mounts=mounts) as second:
         ended = await asyncio.gather(
             parts.lifecycle().relink(await candidate_of(parts), wanted),
             second.lifecycle().relink(await candidate_of(parts, "grace"), wanted),
@@ -405,7 +406,7 @@ async def test_recreate_of_an_account_that_was_relinked_meanwhile_does_nothing(
             return await super().handle_async_request(request)
 
     mounts = {BOX_URL: RelinkOnLook(emulator)}
-    async with open_parts(parts.settings, mounts=mounts) as second:
+    async with opened(parts.settings, mounts=mounts) as second:
         with pytest.raises(CommandRefused, match="relinked meanwhile"):
             await second.lifecycle().recreate(candidate)
     assert (await candidate_of(parts)).account.box_user_id == other

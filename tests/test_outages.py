@@ -29,6 +29,7 @@ from sso_box_api.settings import DatabaseSettings, Settings
 from sso_box_devkit.box import Enterprise
 from sso_box_devkit.postgres import Postgres
 from tests.support.api import Api
+from tests.support.connections import forget
 from tests.support.postgres import start_test_postgres
 
 
@@ -48,6 +49,7 @@ async def test_lost_database_is_503_and_comes_back_without_a_restart(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
+    await forget()
     answer = await api.exchange()
     assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
     assert "retry-after" in answer.headers

@@ -20,11 +20,12 @@ from starlette.applications import Starlette
 from typing_extensions import override
 
 from sso_box_api import accounts
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.reconciliation import Finding, Reconciliation
 from sso_box_devkit.box import Enterprise
 from tests.support.administration import candidate_of, scalar, sql
 from tests.support.api import BOX_URL, Api, Control
+from tests.support.connections import opened
 
 FULL = os.environ.get("TEST_SIZE") == "full"
 FEW, MANY = 230, 100_000
@@ -202,9 +203,7 @@ async def test_a_user_that_the_list_leaves_out_is_not_called_missing(
                 return httpx.Response(200, json={"entries": [], "next_marker": None})
             return await super().handle_async_request(request)
 
-    async with open_parts(
-        parts.settings, mounts={BOX_URL: Forgetful(emulator)}
-    ) as blind:
+    async with opened(parts.settings, mounts={BOX_URL: Forgetful(emulator)}) as blind:
         assert await _reconcile(blind) == []
 
 

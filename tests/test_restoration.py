@@ -10,7 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from typing_extensions import override
 
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.errors import BoxRefused, ConfigurationError
 from sso_box_api.identity.nonce import nonce_for
 from sso_box_api.rebinding import Rebound
@@ -24,6 +24,7 @@ from tests.support.administration import (
     sql,
 )
 from tests.support.api import BOX_URL, Api, Control
+from tests.support.connections import opened
 
 VERIFIER = "a-secret-of-the-page-" + "x" * 22
 
@@ -117,7 +118,7 @@ async def test_one_user_who_is_gone_keeps_no_other_session_alive(
                 return httpx.Response(404, json=body)
             return await super().handle_async_request(request)
 
-    async with open_parts(
+    async with opened(
         parts.settings, mounts={BOX_URL: RefusesWhole(emulator)}
     ) as second:
         counts = await second.restoration().run()
@@ -138,7 +139,7 @@ async def _other_app(
     values["box"] |= {"config": None, **enterprise.client_credentials()}
     settings = Settings.model_validate(values)
     mounts = {BOX_URL: httpx.ASGITransport(emulator)}
-    async with open_parts(settings, mounts=mounts) as other:
+    async with opened(settings, mounts=mounts) as other:
         yield other
 
 

@@ -188,8 +188,12 @@ async def open_parts(
     *,
     mounts: Mounts | None = None,
     clock: Callable[[], float] = time.time,
+    database: Database | None = None,
 ) -> AsyncIterator[Parts]:
-    """Build the parts and close them again. ``mounts`` replaces the network by host."""
+    """Build the parts and close them again. ``mounts`` replaces the network by host.
+
+    ``database``: one of the same settings that is open already, and stays so.
+    """
     credentials = load_credentials(settings.box)
     profiles = Profiles.from_settings(settings)
     async with AsyncExitStack() as stack:
@@ -208,8 +212,9 @@ async def open_parts(
                 follow_redirects=False,
             )
         )
-        database = Database(settings)
-        stack.push_async_callback(database.close)
+        if database is None:
+            database = Database(settings)
+            stack.push_async_callback(database.close)
         verifier = IdentityVerifier(
             settings.providers,
             http_to_providers,
@@ -233,12 +238,18 @@ def create_app(
     *,
     mounts: Mounts | None = None,
     clock: Callable[[], float] = time.time,
+    database: Database | None = None,
 ) -> FastAPI:
-    """Build the ASGI application. Nothing is opened before its lifespan starts."""
+    """Build the ASGI application. Nothing is opened before its lifespan starts.
+
+    ``mounts`` and ``database`` are those of ``open_parts``.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with open_parts(settings, mounts=mounts, clock=clock) as parts:
+        async with open_parts(
+            settings, mounts=mounts, clock=clock, database=database
+        ) as parts:
             await parts.require_consistent_rows()
             parts.verifier.start()
             binder = parts.binder()

@@ -7,6 +7,7 @@ identity provider in there.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -179,7 +180,9 @@ def upgrade(settings: DatabaseSettings) -> None:
         command.upgrade(config, "head")
 
 
+@cache
 def head_revision() -> str:
+    """Return the migration that this version needs; reading them takes milliseconds."""
     head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
     assert head is not None  # noqa: S101 - the project ships at least one migration
     return head

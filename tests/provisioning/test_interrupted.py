@@ -11,9 +11,10 @@ from starlette.applications import Starlette
 
 from sso_box_api import furnishing
 from sso_box_api.accounts import Account, Person
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
+from tests.support import connections
 from tests.support.api import BOX_URL, Api, Control
 from tests.support.furnishing import (
     CLAIMS,
@@ -53,7 +54,7 @@ async def test_whatever_call_it_is_interrupted_at_another_process_finishes_it(
     """The test finds the calls itself: it goes on until one is not reached."""
     transport = Interrupted(httpx.ASGITransport(emulator))
     number = 0
-    async with open_parts(settings, mounts={BOX_URL: transport}) as first:
+    async with connections.opened(settings, mounts={BOX_URL: transport}) as first:
         await first.box.service_token()
         reached = True
         while reached:

@@ -9,10 +9,11 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.api import Control
+from tests.support.connections import opened
 from tests.support.victim import Victims
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ def values(
 @pytest.fixture
 async def parts(values: dict[str, Any]) -> AsyncIterator[Parts]:
     """The process that goes on where another one was killed."""
-    async with open_parts(Settings.model_validate(values)) as parts:
+    async with opened(Settings.model_validate(values)) as parts:
         yield parts
 
 

@@ -23,6 +23,7 @@ from sso_box_devkit.box import Enterprise
 from sso_box_devkit.postgres import start_postgres
 from tests.races.conftest import FULL
 from tests.support.api import ISSUER, Control
+from tests.support.connections import opened
 
 _IN_A_TRANSACTION = (
     "SELECT query FROM pg_stat_activity WHERE xact_start IS NOT NULL"
@@ -76,7 +77,7 @@ async def test_no_transaction_is_open_during_any_call_to_box(
     settings = Settings.model_validate(values)
     mint = idp_app.state.idp.mint
     token = UnverifiedToken(mint(sub="ada", aud="demo-spa", groups=["sales"]))
-    async with open_parts(settings, mounts={settings.box.api_url: watched}) as parts:
+    async with opened(settings, mounts={settings.box.api_url: watched}) as parts:
         binder, provisioner = parts.binder(), parts.provisioner()
         await parts.exchange(binder, provisioner).exchange(ExchangeRequest(token))
         await binder.close()

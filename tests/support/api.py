@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 
 from sso_box_api.app import Mounts, create_app
 from sso_box_api.settings import Settings
+from tests.support.connections import connected
 
 BOX_URL = "https://api.box.com"
 ISSUER = "https://idp.example"
@@ -54,12 +55,13 @@ class Api:
         *,
         clock: Callable[[], float] = time.time,
     ) -> AsyncIterator[Self]:
-        app = create_app(settings, mounts=mounts, clock=clock)
-        async with LifespanManager(app) as manager:
-            transport = httpx.ASGITransport(manager.app)
-            client = httpx.AsyncClient(transport=transport, base_url="https://api.test")
-            async with client:
-                yield cls(client, idp_app)
+        async with connected(settings) as database:
+            app = create_app(settings, mounts=mounts, clock=clock, database=database)
+            async with LifespanManager(app) as manager:
+                to_app = httpx.ASGITransport(manager.app)
+                http = httpx.AsyncClient(transport=to_app, base_url="https://api.test")
+                async with http:
+                    yield cls(http, idp_app)
 
     @property
     def idp(self) -> Any:

@@ -13,10 +13,11 @@ from starlette.applications import Starlette
 
 from sso_box_api import accounts
 from sso_box_api.accounts import Account, Person
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.app import Parts
 from sso_box_api.provisioning import Provisioner
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
+from tests.support import connections
 from tests.support.api import BOX_URL, ISSUER
 
 HOUR = 3600.0
@@ -168,4 +169,5 @@ def opened(
     settings: Settings, emulator: Starlette
 ) -> AbstractAsyncContextManager[Parts]:
     """Another process, whose work is done when a test says so."""
-    return open_parts(settings, mounts={BOX_URL: httpx.ASGITransport(emulator)})
+    mounts = {BOX_URL: httpx.ASGITransport(emulator)}
+    return connections.opened(settings, mounts=mounts)

@@ -31,11 +31,15 @@ from sso_box_api.app import create_app, open_parts
 from sso_box_api.box import open_transport
 from sso_box_api.errors import SsoBoxError
 from sso_box_api.exchange import ExchangeRequest
-from sso_box_api.identity import UnverifiedToken
-from sso_box_api.settings import Settings
+from sso_box_api.identity import ProviderTransport, UnverifiedToken
+from sso_box_api.settings import BoxSettings, Settings
 
 _WRITES = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 _VERBS = {"INSERT INTO": "insert", "UPDATE": "update", "DELETE FROM": "delete"}
+
+# The public certificates are read here, once for all who are forked.
+open_transport(BoxSettings.model_validate({"config": "{}"}))
+ProviderTransport([])
 
 
 @dataclass
