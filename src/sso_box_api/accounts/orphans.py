@@ -214,11 +214,13 @@ async def finish_recheck(
         .with_for_update()
     )
     account, now = (await session.exec(statement)).one()
-    bound_for = now - (account.bound_at or now)
-    account.recheck_at = now + bound_for if bound_for < _RECHECKED_FOR else None
     session.add(account)
-    if account.box_user_id is None:
-        return []  # unlinked since, so that none of them is left over by a login
+    if account.box_user_id is None or account.bound_at is None:
+        # Unlinked since: whoever shows now is adopted by a login, or nobody's anyway.
+        account.recheck_at = None
+        return []
+    bound_for = now - account.bound_at
+    account.recheck_at = now + bound_for if bound_for < _RECHECKED_FOR else None
     bound = select(AccountRow.box_user_id).where(
         col(AccountRow.box_user_id).in_(box_user_ids)
     )
