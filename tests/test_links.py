@@ -335,11 +335,71 @@ async def test_unlink_while_a_first_login_flies_lets_nobody_in(
     await parts.lifecycle().unlink(await candidate_of(parts))
     answer = await login
     assert (answer.status_code, answer.json()["code"]) == (403, "account_removed")
-    # The user that was made is not lost: its account knows it, removed as it is.
+    # A removed account gets no Box user; the one that was made in vain is deleted.
     account = (await candidate_of(parts)).account
-    assert account.state == "removed"
-    assert [user["id"] for user in await box.users()] == [account.box_user_id]
+    assert (account.state, account.box_user_id) == ("removed", None)
+    assert await box.users() == []
     assert await scalar(parts, "SELECT count(*) FROM vend") == 0
+
+
+async def test_a_user_made_for_an_identity_that_moved_meanwhile_is_not_left_over(
+    api: Api, box: Control, parts: Parts
+) -> None:
+    grace = (await api.exchange(api.id_token("grace"))).json()["box_user_id"]
+    await sql(parts, "UPDATE account SET create_sent_at = NULL")
+    login = await _first_login_at_its_post(api, box, parts)
+    to = (await candidate_of(parts, "grace")).account.id
+    await parts.lifecycle().move(await candidate_of(parts), to)
+    await login
+    assert [user["id"] for user in await box.users()] == [grace]
+    assert (await api.exchange()).json()["box_user_id"] == grace
+
+
+async def test_what_was_made_in_vain_is_not_deleted_once_somebody_has_it(
+    api: Api, emulator: Starlette, parts: Parts, enterprise: Enterprise
+) -> None:
+    """The answer to a POST comes late, and names a user that was bound meanwhile."""
+    await api.exchange(api.id_token("grace"))
+    other = _other_user(enterprise)
+    made: list[str] = []
+
+    class RelinkOnPost(httpx.ASGITransport):
+        @override
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            answer = await super().handle_async_request(request)
+            if (request.method, request.url.path) == ("POST", "/2.0/users"):
+                made.append((await _json(answer))["id"])
+                lifecycle = parts.lifecycle()
+                await lifecycle.relink(await candidate_of(parts), other)
+                await lifecycle.relink(await candidate_of(parts, "grace"), made[0])
+            return answer
+
+    mounts = {BOX_URL: RelinkOnPost(emulator), ISSUER: httpx.ASGITransport(api.idp_app)}
+    async with Api.start_with(parts.settings, mounts, api.idp_app) as slow:
+        assert (await slow.exchange()).json()["box_user_id"] == other
+    assert made[0] in enterprise.users
+    assert await scalar(parts, "SELECT count(*) FROM box_orphan") == 0
+    grace = await api.exchange(api.id_token("grace"))
+    assert grace.json()["box_user_id"] == made[0]
+
+
+async def test_a_login_does_not_bind_a_user_that_is_being_deleted(
+    api: Api, parts: Parts
+) -> None:
+    """Nor is one left on the list of those bound to nobody, once it is bound."""
+    user = (await api.exchange()).json()["box_user_id"]
+    candidate = await candidate_of(parts)
+    await sql(parts, "UPDATE account SET box_user_id = NULL, create_sent_at = NULL")
+    async with parts.database.transaction() as session:
+        await accounts.report_orphan(
+            session, candidate.account.id, user, "made in vain", spare=True, lease_s=60
+        )
+    answer = await api.exchange()
+    assert answer.json()["code"] == "provisioning_in_progress"
+    assert (await candidate_of(parts)).account.box_user_id is None
+    await sql(parts, "UPDATE box_orphan SET lease_until = now(), spare = false")
+    assert (await api.exchange()).json()["box_user_id"] == user
+    assert await scalar(parts, "SELECT resolved_at IS NOT NULL FROM box_orphan")
 
 
 async def test_recreate_makes_a_new_user_once_the_old_one_is_gone(
@@ -464,7 +524,9 @@ async def test_a_listed_orphan_that_is_bound_is_listed_no_more(
     other = _other_user(enterprise)
     candidate = await candidate_of(parts)
     async with parts.database.transaction() as session:
-        await accounts.report_orphan(session, candidate.account.id, other, "spare")
+        await accounts.report_orphan(
+            session, candidate.account.id, other, "made in vain", spare=True
+        )
     await sql(parts, "UPDATE box_orphan SET lease_until = now() + interval '1 minute'")
     with pytest.raises(CommandRefused, match="is being deleted"):
         await parts.lifecycle().relink(candidate, other)

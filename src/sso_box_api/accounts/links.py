@@ -16,9 +16,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from sso_box_api.accounts.orphans import resolve_orphan
+from sso_box_api.accounts.orphans import unlist
 from sso_box_api.accounts.store import Account, Person, ensure_row, find
-from sso_box_api.accounts.tables import AccountRow, BoxOrphanRow, IdentityRow
+from sso_box_api.accounts.tables import AccountRow, IdentityRow
 from sso_box_api.errors import CommandRefused
 
 # A flight under way is fenced off. ``create_sent_at`` stays: a POST that may be out is
@@ -177,7 +177,10 @@ async def _bind(
     values: Mapping[str, object],
 ) -> None:
     await _require_free(session, box_user_id, account_id)
-    await _unlist(session, box_user_id)
+    if not await unlist(session, box_user_id):
+        raise CommandRefused(
+            f"Box user {box_user_id} was made in vain and is being deleted"
+        )
     bound = {"box_user_id": box_user_id, "bound_at": func.clock_timestamp()}
     try:
         async with session.begin_nested():
@@ -197,27 +200,6 @@ async def _require_free(
             f"Box user {box_user_id} is bound to account {found}; to share it, put the"
             f" identity there with `account relink --to-account {found}`"
         )
-
-
-async def _unlist(session: AsyncSession, box_user_id: str) -> None:
-    """Take a Box user off the list of those bound to nobody, as it no longer is."""
-    statement = (
-        select(
-            col(BoxOrphanRow.lease_until) > func.clock_timestamp(),
-        )
-        .where(
-            BoxOrphanRow.box_user_id == box_user_id,
-            col(BoxOrphanRow.resolved_at).is_(None),
-        )
-        .with_for_update()
-    )
-    found = list(await session.exec(statement))
-    if found and found[0]:
-        raise CommandRefused(
-            f"Box user {box_user_id} was made in vain and is being deleted"
-        )
-    if found:
-        await resolve_orphan(session, box_user_id)
 
 
 async def _hold(session: AsyncSession, account_id: UUID) -> AccountRow:
