@@ -205,7 +205,7 @@ async def test_what_was_done_for_the_former_box_user_counts_for_no_other(
         transport.go_on.set()
         await working
     # Nor does a login undo that which read the account before.
-    await parts.provisioner().begin(former, person, NOW + 2)
+    await parts.provisioner().begin(former, ada(name="Ada Byron"), NOW + 2)
     await time_passes(parts)
     await finish(parts.provisioner())
     assert at_box(enterprise, user.id) == FURNISHED
