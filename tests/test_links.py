@@ -12,13 +12,12 @@ from typing_extensions import override
 from sso_box_api import accounts
 from sso_box_api.app import Parts, open_parts
 from sso_box_api.errors import CommandRefused
+from sso_box_api.leftovers import LeftOvers
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.administration import candidate_of, scalar, somebody_waits, sql
 from tests.support.api import BOX_URL, ISSUER, Api, Control
 
-# Else the next login would wait for the POST of the first one to settle.
-LONG_AGO = "UPDATE account SET create_sent_at = now() - interval '1 hour'"
 NOBODY = UUID("00000000-0000-4000-8000-000000000000")
 
 
@@ -302,11 +301,35 @@ async def _first_login_at_its_post(
 ) -> asyncio.Task[httpx.Response]:
     """A first login whose POST is on its way to Box."""
     await box.fault("POST", "/2.0/users", delay_ms=300)
+    return await _first_login_sent(api, parts)
+
+
+async def _first_login_sent(api: Api, parts: Parts) -> asyncio.Task[httpx.Response]:
     login = asyncio.create_task(api.exchange())
     sent = "SELECT count(*) FROM account WHERE create_sent_at IS NOT NULL"
     while not await scalar(parts, sent):
         await asyncio.wait([login], timeout=0.01)
     return login
+
+
+async def test_what_a_post_without_an_answer_made_is_listed_after_a_relink(
+    api: Api, box: Control, parts: Parts, enterprise: Enterprise
+) -> None:
+    """Box shows it late, when the flight is long over and no login looks any more."""
+    other = _other_user(enterprise)
+    await box.settings(lookup_lag_s=60)
+    await box.fault("POST", "/2.0/users", after_commit=True, status=503, delay_ms=50)
+    login = await _first_login_sent(api, parts)
+    while len(await box.users()) < 2:
+        await asyncio.wait([login], timeout=0.01)
+    await parts.lifecycle().relink(await candidate_of(parts), other)
+    await login
+    await box.settings(lookup_lag_s=0)
+    [made] = {user["id"] for user in await box.users()} - {other}
+    leftovers = LeftOvers(parts.database, parts.box)
+    await sql(parts, "UPDATE account SET recheck_at = now() WHERE recheck_at > now()")
+    await leftovers.work()
+    assert await scalar(parts, "SELECT box_user_id FROM box_orphan") == made
 
 
 async def test_unlink_removes_for_good_and_leaves_the_user_at_box(
@@ -346,7 +369,6 @@ async def test_a_user_made_for_an_identity_that_moved_meanwhile_is_not_left_over
     api: Api, box: Control, parts: Parts
 ) -> None:
     grace = (await api.exchange(api.id_token("grace"))).json()["box_user_id"]
-    await sql(parts, "UPDATE account SET create_sent_at = NULL")
     login = await _first_login_at_its_post(api, box, parts)
     to = (await candidate_of(parts, "grace")).account.id
     await parts.lifecycle().move(await candidate_of(parts), to)
@@ -389,7 +411,7 @@ async def test_a_login_does_not_bind_a_user_that_is_being_deleted(
     """Nor is one left on the list of those bound to nobody, once it is bound."""
     user = (await api.exchange()).json()["box_user_id"]
     candidate = await candidate_of(parts)
-    await sql(parts, "UPDATE account SET box_user_id = NULL, create_sent_at = NULL")
+    await sql(parts, "UPDATE account SET box_user_id = NULL")
     async with parts.database.transaction() as session:
         await accounts.report_orphan(
             session, candidate.account.id, user, "made in vain", spare=True, lease_s=60
@@ -406,10 +428,11 @@ async def test_recreate_makes_a_new_user_once_the_old_one_is_gone(
     api: Api, box: Control, parts: Parts, enterprise: Enterprise
 ) -> None:
     old = (await api.exchange()).json()["box_user_id"]
+    # Its POST was answered, so that the next one need not wait for it.
+    assert await scalar(parts, "SELECT create_sent_at FROM account") is None
     candidate = await candidate_of(parts)
     with pytest.raises(CommandRefused, match=f"Box still has user {old}; use `account"):
         await parts.lifecycle().recreate(candidate)
-    await sql(parts, LONG_AGO)
     enterprise.remove_user(enterprise.users[old])
     report = await parts.lifecycle().recreate(candidate)
     assert (report.former_box_user_id, report.tokens.account.state) == (old, "pending")
@@ -426,7 +449,6 @@ async def test_recreate_is_refused_while_a_login_would_adopt_another_user(
     await parts.lifecycle().unlink(candidate)
     with pytest.raises(CommandRefused, match=f"--to-box-user {old}"):
         await parts.lifecycle().recreate(candidate)
-    await sql(parts, LONG_AGO)
     enterprise.remove_user(enterprise.users[old])
     await parts.lifecycle().recreate(candidate)
     assert (await api.exchange()).is_success

@@ -169,8 +169,8 @@ async def record(
     administrator did at Box. Raises ``ProvisioningInProgress`` while the Box user is
     being deleted, as one that was made in vain.
 
-    ``ours``: the answer to our own POST named it. Where any other POST was sent, Box
-    is to be looked at again after ``settle_s``, for what came of that one.
+    ``ours``: the answer to our own POST named it. Where any other POST was sent, its
+    outcome stays unknown, and Box is to be looked at again for it after ``settle_s``.
     """
     others_sent = col(AccountRow.creates_sent) > (1 if ours else 0)
     recheck_at = func.clock_timestamp() + timedelta(seconds=settle_s)
@@ -180,6 +180,9 @@ async def record(
         "bound_at": func.clock_timestamp(),
         "claim_until": None,
         "refused_until": None,
+        "create_sent_at": case(
+            (others_sent, col(AccountRow.create_sent_at)), else_=None
+        ),
         "recheck_at": case((others_sent, recheck_at), else_=None),
     }
     if inactive:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import case, func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -181,7 +181,15 @@ async def _bind(
         raise CommandRefused(
             f"Box user {box_user_id} was made in vain and is being deleted"
         )
-    bound = {"box_user_id": box_user_id, "bound_at": func.clock_timestamp()}
+    now = func.clock_timestamp()
+    # Of a POST that may be out Box is to be looked at for what comes of it.
+    is_out = col(AccountRow.create_sent_at).is_not(None)
+    unsettled = is_out & col(AccountRow.box_user_id).is_(None)
+    bound = {
+        "box_user_id": box_user_id,
+        "bound_at": now,
+        "recheck_at": case((unsettled, now), else_=col(AccountRow.recheck_at)),
+    }
     try:
         async with session.begin_nested():
             await _change(session, account_id, {**values, **bound})
