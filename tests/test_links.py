@@ -539,6 +539,23 @@ async def test_an_identity_moves_to_an_account_that_is_there(
         await lifecycle.move(candidate, grace.account.id)
 
 
+async def test_a_move_takes_the_sign_out_along_and_leaves_no_lock_behind(
+    api: Api, parts: Parts
+) -> None:
+    await api.exchange()
+    await api.exchange(api.id_token("grace"))
+    lifecycle = parts.lifecycle()
+    to = (await candidate_of(parts, "grace")).account.id
+    await lifecycle.lock(await candidate_of(parts), "left")
+    with pytest.raises(CommandRefused, match="is locked"):
+        await lifecycle.move(await candidate_of(parts), to)
+    await lifecycle.unlock(await candidate_of(parts))
+    ahead = "UPDATE account SET not_before = now() + interval '1 s' WHERE id"
+    await sql(parts, f"{ahead} <> '{to}'")
+    await lifecycle.move(await candidate_of(parts), to)
+    assert (await api.exchange()).json()["code"] == "signed_out"
+
+
 async def test_a_listed_orphan_that_is_bound_is_listed_no_more(
     api: Api, parts: Parts, enterprise: Enterprise
 ) -> None:

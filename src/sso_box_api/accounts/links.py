@@ -60,14 +60,23 @@ async def move(
     """Put an identity onto another account.
 
     An account that nobody is left on is removed and gives its Box user up, which is
-    returned: nobody would find it any more.
+    returned: nobody would find it any more. A sign-out goes with the identity; a lock
+    would be lost, and has to be lifted first.
     """
-    for account_id in sorted({from_account, to_account}):
-        row = await _hold(session, account_id)
-        if account_id == to_account and row.removed_at is not None:
-            raise CommandRefused(
-                f"account {to_account} is removed; relink or recreate it first"
-            )
+    both = {x: await _hold(session, x) for x in sorted({from_account, to_account})}
+    left, to = both[from_account], both[to_account]
+    if to.removed_at is not None:
+        raise CommandRefused(
+            f"account {to_account} is removed; relink or recreate it first"
+        )
+    if left.locked_at is not None and to.locked_at is None:
+        raise CommandRefused(
+            f"account {from_account} is locked, and {to_account} is not; unlock the one"
+            " or lock the other first"
+        )
+    if left.not_before is not None:
+        later = func.greatest(AccountRow.not_before, left.not_before)
+        await _change(session, to_account, {"not_before": later})
     moving = (
         update(IdentityRow)
         .where(
@@ -78,8 +87,10 @@ async def move(
     )
     if (await session.exec(moving)).rowcount != 1:
         raise CommandRefused("the identity was moved meanwhile; look at it again")
-    left = select(IdentityRow.id).where(IdentityRow.account_id == from_account).limit(1)
-    if (await session.exec(left)).first() is not None:
+    others = (
+        select(IdentityRow.id).where(IdentityRow.account_id == from_account).limit(1)
+    )
+    if (await session.exec(others)).first() is not None:
         return None
     return await unlink(session, from_account)
 
