@@ -114,6 +114,19 @@ async def resolve_orphan(session: AsyncSession, box_user_id: str) -> None:
     await session.exec(statement)
 
 
+async def keep_spares(session: AsyncSession) -> None:
+    """Leave everybody on the list to an administrator: somebody may have got them.
+
+    A restored list does not know who was bound to whom after the backup.
+    """
+    statement = (
+        update(BoxOrphanRow)
+        .where(col(BoxOrphanRow.spare), col(BoxOrphanRow.resolved_at).is_(None))
+        .values(spare=False)
+    )
+    await session.exec(statement)
+
+
 async def open_orphans(
     session: AsyncSession, after: str | None, *, limit: int
 ) -> list[Orphan]:
