@@ -188,10 +188,6 @@ async def _bind(
     values: Mapping[str, object],
 ) -> None:
     await _require_free(session, box_user_id, account_id)
-    if not await unlist(session, box_user_id):
-        raise CommandRefused(
-            f"Box user {box_user_id} was made in vain and is being deleted"
-        )
     now = func.clock_timestamp()
     # Of a POST that may be out Box is to be looked at for what comes of it.
     is_out = col(AccountRow.create_sent_at).is_not(None)
@@ -207,6 +203,11 @@ async def _bind(
     except IntegrityError:
         # Bound to another account since the look a moment ago.
         raise CommandRefused(f"Box user {box_user_id} was bound meanwhile") from None
+    # The account first, as a login does: else the two could wait for each other.
+    if not await unlist(session, box_user_id):
+        raise CommandRefused(
+            f"Box user {box_user_id} was made in vain and is being deleted"
+        )
 
 
 async def _require_free(
