@@ -25,7 +25,6 @@ from sso_box_api.errors import CommandRefused
 from sso_box_api.settings import ProviderSettings
 
 COLUMNS: Final = ("subject", "box_user_id")
-OURS: Final = "sb1-"  # how the external ids of this service begin
 _AT_ONCE = 8
 
 
@@ -60,7 +59,9 @@ def links_at_box(box: Box) -> Source:
                 Link(f"Box user {user.id}", user.external_app_user_id, user.id, user)
                 for user in page
                 if user.external_app_user_id
-                and not user.external_app_user_id.startswith(OURS)
+                and not user.external_app_user_id.startswith(
+                    accounts.EXTERNAL_ID_PREFIX
+                )
             ]
 
     return read

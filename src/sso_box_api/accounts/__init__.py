@@ -54,6 +54,7 @@ from sso_box_api.accounts.pages import (
 from sso_box_api.accounts.profile import Noted, note_claims
 from sso_box_api.accounts.proofs import drop_proofs, has_proved, record_proof
 from sso_box_api.accounts.store import (
+    EXTERNAL_ID_PREFIX,
     Account,
     Candidate,
     Person,
@@ -68,6 +69,7 @@ from sso_box_api.accounts.store import (
 )
 
 __all__ = [
+    "EXTERNAL_ID_PREFIX",
     "Account",
     "Bound",
     "BoxApp",
