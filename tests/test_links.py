@@ -9,7 +9,8 @@ import pytest
 from starlette.applications import Starlette
 from typing_extensions import override
 
-from sso_box_api import accounts
+from sso_box_api import accounts, furnishing
+from sso_box_api.accounts import Person
 from sso_box_api.app import Parts, open_parts
 from sso_box_api.errors import CommandRefused
 from sso_box_api.leftovers import LeftOvers
@@ -537,6 +538,27 @@ async def test_an_identity_moves_to_an_account_that_is_there(
     await lifecycle.move(candidate, grace.account.id)
     with pytest.raises(CommandRefused, match="moved meanwhile"):
         await lifecycle.move(candidate, grace.account.id)
+
+
+async def test_a_move_and_a_first_furnishing_do_not_wait_for_each_other(
+    api: Api, parts: Parts
+) -> None:
+    await api.exchange()
+    await api.exchange(api.id_token("grace"))
+    await sql(parts, "DELETE FROM furnishing_step")
+    await sql(parts, "DELETE FROM furnishing")
+    candidate = await candidate_of(parts)
+    account, to = candidate.account, (await candidate_of(parts, "grace")).account.id
+    person = Person("main", ISSUER, "ada")
+    async with parts.database.transaction() as session:
+        await accounts.note_claims(
+            session, account.identity_id, person, digest="new", issued_at=2**40
+        )
+        moving = asyncio.create_task(parts.lifecycle().move(candidate, to))
+        while not await somebody_waits(parts):
+            await asyncio.wait([moving], timeout=0.01)
+        await furnishing.forget_former(session, account.id, account.box_user_id or "")
+    assert (await moving).former_box_user_id == account.box_user_id
 
 
 async def test_a_move_takes_the_sign_out_along_and_leaves_no_lock_behind(

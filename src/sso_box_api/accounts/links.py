@@ -1,6 +1,6 @@
 """What an administrator changes of a binding: relink, move, unlink, recreate, adopt.
 
-Each takes the account's row FOR UPDATE and judges what it finds there, so that logins
+Each locks the account's row and judges what it finds there, so that logins
 and other administrators come before or after it, never in between. The lock of an
 account and its ``not_before`` are other facts, and stay.
 Functions take the session of a transaction that the caller opened and never commit.
@@ -223,10 +223,14 @@ async def _require_free(
 
 
 async def _hold(session: AsyncSession, account_id: UUID) -> AccountRow:
+    """Lock the row, but not against rows that refer to it.
+
+    A furnishing's first plan has the identity, and refers to the account after that.
+    """
     statement = (
         select(AccountRow)
         .where(AccountRow.id == account_id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     row = (await session.exec(statement)).first()
