@@ -497,6 +497,10 @@ def test_a_person_of_several_tenants_is_named_by_the_tenants_issuer(
     configure(tenants[0])
     named = run("account", "show", "--provider", "staff", "--subject", subject)
     assert f"namespace: entra:{tenants[0]}\n" in named.output
+    # Locked in advance by the bare oid, a leaver could still come.
+    bare = run("account", "lock", "--provider", "staff", "--subject", "grace-oid")
+    assert bare.exit_code == 1
+    assert "has the form tid/oid" in bare.stderr
 
 
 def test_an_address_never_decides_who_is_locked(

@@ -9,17 +9,17 @@ import pytest
 from starlette.applications import Starlette
 from typing_extensions import override
 
-from sso_box_api import accounts
+from sso_box_api import accounts, furnishing
+from sso_box_api.accounts import Person
 from sso_box_api.app import Parts
 from sso_box_api.errors import CommandRefused
+from sso_box_api.leftovers import LeftOvers
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.administration import candidate_of, scalar, somebody_waits, sql
 from tests.support.api import BOX_URL, ISSUER, Api, Control
 from tests.support.connections import opened
 
-# Else the next login would wait for the POST of the first one to settle.
-LONG_AGO = "UPDATE account SET create_sent_at = now() - interval '1 hour'"
 NOBODY = UUID("00000000-0000-4000-8000-000000000000")
 
 
@@ -303,11 +303,35 @@ async def _first_login_at_its_post(
 ) -> asyncio.Task[httpx.Response]:
     """A first login whose POST is on its way to Box."""
     await box.fault("POST", "/2.0/users", delay_ms=300)
+    return await _first_login_sent(api, parts)
+
+
+async def _first_login_sent(api: Api, parts: Parts) -> asyncio.Task[httpx.Response]:
     login = asyncio.create_task(api.exchange())
     sent = "SELECT count(*) FROM account WHERE create_sent_at IS NOT NULL"
     while not await scalar(parts, sent):
         await asyncio.wait([login], timeout=0.01)
     return login
+
+
+async def test_what_a_post_without_an_answer_made_is_listed_after_a_relink(
+    api: Api, box: Control, parts: Parts, enterprise: Enterprise
+) -> None:
+    """Box shows it late, when the flight is long over and no login looks any more."""
+    other = _other_user(enterprise)
+    await box.settings(lookup_lag_s=60)
+    await box.fault("POST", "/2.0/users", after_commit=True, status=503, delay_ms=50)
+    login = await _first_login_sent(api, parts)
+    while len(await box.users()) < 2:
+        await asyncio.wait([login], timeout=0.01)
+    await parts.lifecycle().relink(await candidate_of(parts), other)
+    await login
+    await box.settings(lookup_lag_s=0)
+    [made] = {user["id"] for user in await box.users()} - {other}
+    leftovers = LeftOvers(parts.database, parts.box)
+    await sql(parts, "UPDATE account SET recheck_at = now() WHERE recheck_at > now()")
+    await leftovers.work()
+    assert await scalar(parts, "SELECT box_user_id FROM box_orphan") == made
 
 
 async def test_unlink_removes_for_good_and_leaves_the_user_at_box(
@@ -336,21 +360,81 @@ async def test_unlink_while_a_first_login_flies_lets_nobody_in(
     await parts.lifecycle().unlink(await candidate_of(parts))
     answer = await login
     assert (answer.status_code, answer.json()["code"]) == (403, "account_removed")
-    # The user that was made is not lost: its account knows it, removed as it is.
+    # A removed account gets no Box user; the one that was made in vain is deleted.
     account = (await candidate_of(parts)).account
-    assert account.state == "removed"
-    assert [user["id"] for user in await box.users()] == [account.box_user_id]
+    assert (account.state, account.box_user_id) == ("removed", None)
+    assert await box.users() == []
     assert await scalar(parts, "SELECT count(*) FROM vend") == 0
+
+
+async def test_a_user_made_for_an_identity_that_moved_meanwhile_is_not_left_over(
+    api: Api, box: Control, parts: Parts
+) -> None:
+    grace = (await api.exchange(api.id_token("grace"))).json()["box_user_id"]
+    login = await _first_login_at_its_post(api, box, parts)
+    to = (await candidate_of(parts, "grace")).account.id
+    await parts.lifecycle().move(await candidate_of(parts), to)
+    await login
+    assert [user["id"] for user in await box.users()] == [grace]
+    assert (await api.exchange()).json()["box_user_id"] == grace
+
+
+async def test_what_was_made_in_vain_is_not_deleted_once_somebody_has_it(
+    api: Api, emulator: Starlette, parts: Parts, enterprise: Enterprise
+) -> None:
+    """The answer to a POST comes late, and names a user that was bound meanwhile."""
+    await api.exchange(api.id_token("grace"))
+    other = _other_user(enterprise)
+    made: list[str] = []
+
+    class RelinkOnPost(httpx.ASGITransport):
+        @override
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            answer = await super().handle_async_request(request)
+            if (request.method, request.url.path) == ("POST", "/2.0/users"):
+                made.append((await _json(answer))["id"])
+                lifecycle = parts.lifecycle()
+                await lifecycle.relink(await candidate_of(parts), other)
+                await lifecycle.relink(await candidate_of(parts, "grace"), made[0])
+            return answer
+
+    mounts = {BOX_URL: RelinkOnPost(emulator), ISSUER: httpx.ASGITransport(api.idp_app)}
+    async with Api.start_with(parts.settings, mounts, api.idp_app) as slow:
+        assert (await slow.exchange()).json()["box_user_id"] == other
+    assert made[0] in enterprise.users
+    assert await scalar(parts, "SELECT count(*) FROM box_orphan") == 0
+    grace = await api.exchange(api.id_token("grace"))
+    assert grace.json()["box_user_id"] == made[0]
+
+
+async def test_a_login_does_not_bind_a_user_that_is_being_deleted(
+    api: Api, parts: Parts
+) -> None:
+    """Nor is one left on the list of those bound to nobody, once it is bound."""
+    user = (await api.exchange()).json()["box_user_id"]
+    candidate = await candidate_of(parts)
+    await sql(parts, "UPDATE account SET box_user_id = NULL")
+    async with parts.database.transaction() as session:
+        await accounts.report_orphan(
+            session, candidate.account.id, user, "made in vain", spare=True, lease_s=60
+        )
+    answer = await api.exchange()
+    assert answer.json()["code"] == "provisioning_in_progress"
+    assert (await candidate_of(parts)).account.box_user_id is None
+    await sql(parts, "UPDATE box_orphan SET lease_until = now(), spare = false")
+    assert (await api.exchange()).json()["box_user_id"] == user
+    assert await scalar(parts, "SELECT resolved_at IS NOT NULL FROM box_orphan")
 
 
 async def test_recreate_makes_a_new_user_once_the_old_one_is_gone(
     api: Api, box: Control, parts: Parts, enterprise: Enterprise
 ) -> None:
     old = (await api.exchange()).json()["box_user_id"]
+    # Its POST was answered, so that the next one need not wait for it.
+    assert await scalar(parts, "SELECT create_sent_at FROM account") is None
     candidate = await candidate_of(parts)
     with pytest.raises(CommandRefused, match=f"Box still has user {old}; use `account"):
         await parts.lifecycle().recreate(candidate)
-    await sql(parts, LONG_AGO)
     enterprise.remove_user(enterprise.users[old])
     report = await parts.lifecycle().recreate(candidate)
     assert (report.former_box_user_id, report.tokens.account.state) == (old, "pending")
@@ -367,7 +451,6 @@ async def test_recreate_is_refused_while_a_login_would_adopt_another_user(
     await parts.lifecycle().unlink(candidate)
     with pytest.raises(CommandRefused, match=f"--to-box-user {old}"):
         await parts.lifecycle().recreate(candidate)
-    await sql(parts, LONG_AGO)
     enterprise.remove_user(enterprise.users[old])
     await parts.lifecycle().recreate(candidate)
     assert (await api.exchange()).is_success
@@ -458,6 +541,44 @@ async def test_an_identity_moves_to_an_account_that_is_there(
         await lifecycle.move(candidate, grace.account.id)
 
 
+async def test_a_move_and_a_first_furnishing_do_not_wait_for_each_other(
+    api: Api, parts: Parts
+) -> None:
+    await api.exchange()
+    await api.exchange(api.id_token("grace"))
+    await sql(parts, "DELETE FROM furnishing_step")
+    await sql(parts, "DELETE FROM furnishing")
+    candidate = await candidate_of(parts)
+    account, to = candidate.account, (await candidate_of(parts, "grace")).account.id
+    person = Person("main", ISSUER, "ada")
+    async with parts.database.transaction() as session:
+        await accounts.note_claims(
+            session, account.identity_id, person, digest="new", issued_at=2**40
+        )
+        moving = asyncio.create_task(parts.lifecycle().move(candidate, to))
+        while not await somebody_waits(parts):
+            await asyncio.wait([moving], timeout=0.01)
+        await furnishing.forget_former(session, account.id, account.box_user_id or "")
+    assert (await moving).former_box_user_id == account.box_user_id
+
+
+async def test_a_move_takes_the_sign_out_along_and_leaves_no_lock_behind(
+    api: Api, parts: Parts
+) -> None:
+    await api.exchange()
+    await api.exchange(api.id_token("grace"))
+    lifecycle = parts.lifecycle()
+    to = (await candidate_of(parts, "grace")).account.id
+    await lifecycle.lock(await candidate_of(parts), "left")
+    with pytest.raises(CommandRefused, match="is locked"):
+        await lifecycle.move(await candidate_of(parts), to)
+    await lifecycle.unlock(await candidate_of(parts))
+    ahead = "UPDATE account SET not_before = now() + interval '1 s' WHERE id"
+    await sql(parts, f"{ahead} <> '{to}'")
+    await lifecycle.move(await candidate_of(parts), to)
+    assert (await api.exchange()).json()["code"] == "signed_out"
+
+
 async def test_a_listed_orphan_that_is_bound_is_listed_no_more(
     api: Api, parts: Parts, enterprise: Enterprise
 ) -> None:
@@ -465,7 +586,9 @@ async def test_a_listed_orphan_that_is_bound_is_listed_no_more(
     other = _other_user(enterprise)
     candidate = await candidate_of(parts)
     async with parts.database.transaction() as session:
-        await accounts.report_orphan(session, candidate.account.id, other, "spare")
+        await accounts.report_orphan(
+            session, candidate.account.id, other, "made in vain", spare=True
+        )
     await sql(parts, "UPDATE box_orphan SET lease_until = now() + interval '1 minute'")
     with pytest.raises(CommandRefused, match="is being deleted"):
         await parts.lifecycle().relink(candidate, other)

@@ -10,9 +10,11 @@ import pytest
 from starlette.applications import Starlette
 from typing_extensions import override
 
+from sso_box_api import accounts
 from sso_box_api.app import Parts
 from sso_box_api.errors import BoxRefused, ConfigurationError
 from sso_box_api.identity.nonce import nonce_for
+from sso_box_api.leftovers import LeftOvers
 from sso_box_api.rebinding import Rebound
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
@@ -38,6 +40,26 @@ async def test_restored_from_before_the_first_login_the_user_is_adopted(
     assert await scalar(parts, "SELECT count(*) FROM account") == 0
     assert (await api.exchange()).json()["box_user_id"] == first
     assert len(await box.users()) == 1
+
+
+async def test_whom_somebody_got_after_the_backup_is_not_deleted_as_spare(
+    api: Api, parts: Parts, enterprise: Enterprise
+) -> None:
+    await api.exchange()
+    candidate = await candidate_of(parts)
+    spare = enterprise.add_user("made in vain", None).id
+    async with parts.database.transaction() as session:
+        await accounts.report_orphan(
+            session, candidate.account.id, spare, "why", spare=True
+        )
+    backup = await back_up(parts)
+    await parts.lifecycle().relink(candidate, spare)
+    await restore(parts, backup)
+    await parts.restoration().run()
+    await LeftOvers(parts.database, parts.box).work()
+    assert spare in enterprise.users
+    still_listed = "SELECT count(*) FROM box_orphan WHERE resolved_at IS NULL"
+    assert await scalar(parts, still_listed) == 1
 
 
 async def test_restored_from_before_a_lock_nothing_from_before_works(

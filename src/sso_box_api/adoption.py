@@ -25,7 +25,6 @@ from sso_box_api.errors import CommandRefused
 from sso_box_api.settings import ProviderSettings
 
 COLUMNS: Final = ("subject", "box_user_id")
-OURS: Final = "sb1-"  # how the external ids of this service begin
 _AT_ONCE = 8
 
 
@@ -60,7 +59,9 @@ def links_at_box(box: Box) -> Source:
                 Link(f"Box user {user.id}", user.external_app_user_id, user.id, user)
                 for user in page
                 if user.external_app_user_id
-                and not user.external_app_user_id.startswith(OURS)
+                and not user.external_app_user_id.startswith(
+                    accounts.EXTERNAL_ID_PREFIX
+                )
             ]
 
     return read
@@ -209,15 +210,22 @@ class Adoption:
             return "the line has not the two values"
         if not re.fullmatch(r"[1-9][0-9]{0,19}", link.box_user_id):
             return "the Box user id is none: it is decimal digits"
-        if not re.fullmatch(r"[\x20-\x7e]{1,255}", subject):  # OpenID Connect Core 2
-            return "the subject is none: it is printable ASCII, 255 characters at most"
-        joints = len(self._provider.subject_claims) - 1
-        if joints and subject.count("/") != joints:
-            form = "/".join(self._provider.subject_claims)
-            return f"the subject of provider {self._provider.id} has the form {form}"
+        if fault := subject_fault(self._provider, subject):
+            return fault
         if twice := [name for name in _names(link) if name in self._claimed_twice]:
             return f"{' and '.join(twice)} stands with different partners"
         return None
+
+
+def subject_fault(provider: ProviderSettings, subject: str) -> str | None:
+    """Say why no identity of a provider can have this subject; None if one can."""
+    if not re.fullmatch(r"[\x20-\x7e]{1,255}", subject):  # OpenID Connect Core 2
+        return "the subject is none: it is printable ASCII, 255 characters at most"
+    joints = len(provider.subject_claims) - 1
+    if joints and subject.count("/") != joints:
+        form = "/".join(provider.subject_claims)
+        return f"the subject of provider {provider.id} has the form {form}"
+    return None
 
 
 def _names(link: Link) -> tuple[str, str]:

@@ -270,20 +270,31 @@ class Binder:
             if bound is None:
                 raise kind.conflict("bound to another account")
             left_over = [u for u in (user, *others) if u.id != bound.box_user_id]
-            for one in left_over:
-                await self._list(session, account, one, spare=ours and one is user)
-        if ours and user in left_over:
+            listed = [
+                one
+                for one in left_over
+                if await self._list(session, account, one, spare=ours)
+            ]
+        if ours and listed:
             await self._delete_spare(user.id)
         return bound
 
     async def _list(
         self, session: AsyncSession, account: Account, user: BoxUser, *, spare: bool
-    ) -> None:
+    ) -> bool:
+        """List a Box user unless somebody has it; whether it is on the list now."""
         reason = _SPARE if spare else _DUPLICATE
-        await accounts.report_orphan(
-            session, account.id, user.id, reason, spare=spare, lease_s=LEASE_S
+        is_listed = await accounts.report_orphan(
+            session,
+            account.id,
+            user.id,
+            reason,
+            spare=spare,
+            lease_s=LEASE_S if spare else 0.0,
         )
-        _log.warning("Box user %s is bound to nobody: %s", user.id, reason)
+        if is_listed:
+            _log.warning("Box user %s is bound to nobody: %s", user.id, reason)
+        return is_listed
 
     async def _delete_spare(self, box_user_id: str) -> None:
         """Try at once; what does not come off is done in the background."""

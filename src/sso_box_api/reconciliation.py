@@ -26,7 +26,6 @@ from sso_box_api.box import (
 )
 from sso_box_api.db import Database
 
-_OURS = "sb1-"  # how the external ids of this service begin
 _ROWS = 1000
 # Longer than a deletion takes with its retries.
 _LEASE_S = 130.0
@@ -275,7 +274,7 @@ class Reconciliation:
 
 
 def _is_ours(user: BoxUser) -> bool:
-    return (user.external_app_user_id or "").startswith(_OURS)
+    return (user.external_app_user_id or "").startswith(accounts.EXTERNAL_ID_PREFIX)
 
 
 def _has_its_id(user: BoxUser, account: Stored) -> bool:

@@ -2,8 +2,9 @@
 
 A backup does not know what came after it: tokens that were handed out since are on no
 list, a lock or a sign-out that was set since is undone. So every listed token is
-revoked, every login from before now is refused, and Box is asked to end the sessions of
-every user that an account has.
+revoked, every login from before now is refused, Box is asked to end the sessions of
+every user that an account has. Nor does it know who got a Box user that was made in
+vain, so none is deleted any more.
 """
 
 import logging
@@ -49,6 +50,8 @@ class Restoration:
         )
         with administration(AdministrationEvent("after-restore")) as event:
             event.counts = counts
+            async with self._database.transaction() as session:
+                await accounts.keep_spares(session)
             after: UUID | None = None
             while True:
                 async with self._database.transaction() as session:

@@ -5,28 +5,36 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 
+from sso_box_api import furnishing
 from sso_box_api.accounts import Person
-from sso_box_api.app import Parts
+from sso_box_api.app import Parts, open_parts
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
-from tests.support.api import ISSUER, Api, Control
+from tests.support.api import BOX_URL, ISSUER, Api, Control
 from tests.support.furnishing import (
     CLAIMS,
     FURNISHED,
+    HOUR,
     NOW,
     ada,
     at_box,
     bind,
     edit,
+    find,
+    finish,
     first_day,
     login,
     opened,
+    plan_only,
     sql,
     step_states,
+    time_passes,
 )
+from tests.support.interrupt import Interrupted
 
 
 async def test_memberships_follow_the_groups_both_ways(
@@ -175,3 +183,45 @@ async def test_another_box_user_is_furnished_from_the_beginning(
     await sql(parts, "UPDATE account SET box_user_id = :id", id=user.id)
     await login(parts, person, NOW + 1)
     assert at_box(enterprise, user.id) == FURNISHED
+
+
+async def test_what_was_done_for_the_former_box_user_counts_for_no_other(
+    settings: Settings, emulator: Starlette, parts: Parts, enterprise: Enterprise
+) -> None:
+    """A relink and a login, while a process is at a call to Box for the former user."""
+    person = ada()
+    await plan_only(parts, person)
+    await time_passes(parts)
+    user = await parts.box.create_app_user("Ada L", "new", timeout_s=5)
+    transport = Interrupted(httpx.ASGITransport(emulator))
+    async with open_parts(settings, mounts={BOX_URL: transport}) as slow:
+        transport.hold("/2.0/folders")
+        working = asyncio.create_task(slow.provisioner().work())
+        while not transport.holding:
+            await asyncio.wait([working], timeout=0.01)
+        former = await find(parts, person)
+        await sql(parts, "UPDATE account SET box_user_id = :id", id=user.id)
+        await login(parts, person, NOW + 1)
+        transport.go_on.set()
+        await working
+    # Nor does a login undo that which read the account before.
+    await parts.provisioner().begin(former, ada(name="Ada Byron"), NOW + 2)
+    await time_passes(parts)
+    await finish(parts.provisioner())
+    assert at_box(enterprise, user.id) == FURNISHED
+    assert await sql(parts, "SELECT box_user_id FROM furnishing") == [(user.id,)]
+
+
+async def test_a_relink_while_a_process_works_puts_no_step_off(parts: Parts) -> None:
+    person = ada()
+    await plan_only(parts, person)
+    await time_passes(parts)
+    async with parts.database.transaction() as session:
+        [late] = await furnishing.take_due(session, limit=1, lease_s=60)
+    user = await parts.box.create_app_user("Ada L", "new", timeout_s=5)
+    await sql(parts, "UPDATE account SET box_user_id = :id", id=user.id)
+    await login(parts, person, NOW + 1)
+    async with parts.database.transaction() as session:
+        await furnishing.give_back(session, late, not_before_s=HOUR)
+    assert await parts.provisioner().work()
+    assert set((await step_states(parts)).values()) == {"done"}

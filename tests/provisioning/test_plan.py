@@ -10,6 +10,7 @@ from sso_box_api.accounts import Person
 from sso_box_api.box import item_name
 from sso_box_api.furnishing import Wanted
 from sso_box_api.provisioning import known_keys, wanted_steps
+from sso_box_api.provisioning.plan import claims_digest
 from sso_box_api.settings import Template
 
 
@@ -142,3 +143,13 @@ def test_any_text_becomes_a_name_that_box_takes_or_none(text: str) -> None:
 def test_a_long_name_is_cut_between_characters_as_a_reader_sees_them() -> None:
     letter = "x\N{COMBINING CARON}"
     assert item_name(letter * 200) == letter * 127
+
+
+def test_groups_in_another_order_are_no_news() -> None:
+    template = _template(groups=[{"claim": "groups", "members": {"a": "A"}}])
+
+    def digest(*groups: str) -> str:
+        return claims_digest(template, "1", _ada(groups=groups))
+
+    assert digest("b", "a") == digest("a", "b")
+    assert len({digest(), digest("a"), digest("a", "b")}) == 3

@@ -34,6 +34,7 @@ from sso_box_api.accounts.orphans import (
     Recheck,
     count_orphans,
     finish_recheck,
+    keep_spares,
     listed_among,
     open_orphans,
     report_orphan,
@@ -53,6 +54,7 @@ from sso_box_api.accounts.pages import (
 from sso_box_api.accounts.profile import Noted, note_claims
 from sso_box_api.accounts.proofs import drop_proofs, has_proved, record_proof
 from sso_box_api.accounts.store import (
+    EXTERNAL_ID_PREFIX,
     Account,
     Candidate,
     Person,
@@ -67,6 +69,7 @@ from sso_box_api.accounts.store import (
 )
 
 __all__ = [
+    "EXTERNAL_ID_PREFIX",
     "Account",
     "Bound",
     "BoxApp",
@@ -92,6 +95,7 @@ __all__ = [
     "gate_for_vend",
     "has_proved",
     "is_open",
+    "keep_spares",
     "listed_among",
     "lock",
     "mark_create_sent",

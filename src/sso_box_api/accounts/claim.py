@@ -15,8 +15,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from sso_box_api.accounts.orphans import unlist
 from sso_box_api.accounts.store import Account, Person, ensure_row, to_account
 from sso_box_api.accounts.tables import AccountRow, IdentityRow
+from sso_box_api.errors import ProvisioningInProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +163,14 @@ async def record(
     """Bind the Box user if nobody did before; return the account as it now stands.
 
     Set-once and without a fence: a slow winner whose user is the only one is right
-    whoever claims now. The caller compares ``box_user_id`` with its own. None means
-    that this Box user is bound to another account. An ``inactive`` user is bound to a
-    locked account, so that a login cannot undo what an administrator did at Box.
+    whoever claims now. The caller compares ``box_user_id`` with its own; a removed
+    account gets none. None means that this Box user is bound to another account. An
+    ``inactive`` user is bound to a locked account, so that a login cannot undo what an
+    administrator did at Box. Raises ``ProvisioningInProgress`` while the Box user is
+    being deleted, as one that was made in vain.
 
-    ``ours``: the answer to our own POST named it. Where any other POST was sent, Box
-    is to be looked at again after ``settle_s``, for what came of that one.
+    ``ours``: the answer to our own POST named it. Where any other POST was sent, its
+    outcome stays unknown, and Box is to be looked at again for it after ``settle_s``.
     """
     others_sent = col(AccountRow.creates_sent) > (1 if ours else 0)
     recheck_at = func.clock_timestamp() + timedelta(seconds=settle_s)
@@ -176,6 +180,9 @@ async def record(
         "bound_at": func.clock_timestamp(),
         "claim_until": None,
         "refused_until": None,
+        "create_sent_at": case(
+            (others_sent, col(AccountRow.create_sent_at)), else_=None
+        ),
         "recheck_at": case((others_sent, recheck_at), else_=None),
     }
     if inactive:
@@ -187,14 +194,20 @@ async def record(
         )
     statement = (
         update(AccountRow)
-        .where(col(AccountRow.id) == account.id, col(AccountRow.box_user_id).is_(None))
+        .where(
+            col(AccountRow.id) == account.id,
+            col(AccountRow.box_user_id).is_(None),
+            col(AccountRow.removed_at).is_(None),
+        )
         .values(values)
     )
     try:
         async with session.begin_nested():
-            await session.exec(statement)
+            is_bound = (await session.exec(statement)).rowcount == 1
     except IntegrityError:
         return None
+    if is_bound and not await unlist(session, box_user_id):
+        raise ProvisioningInProgress("made in vain, and being deleted")
     reread = select(AccountRow).where(AccountRow.id == account.id)
     row = (await session.exec(reread.execution_options(populate_existing=True))).one()
     return to_account(account.identity_id, row)

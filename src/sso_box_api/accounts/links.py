@@ -1,6 +1,6 @@
 """What an administrator changes of a binding: relink, move, unlink, recreate, adopt.
 
-Each takes the account's row FOR UPDATE and judges what it finds there, so that logins
+Each locks the account's row and judges what it finds there, so that logins
 and other administrators come before or after it, never in between. The lock of an
 account and its ``not_before`` are other facts, and stay.
 Functions take the session of a transaction that the caller opened and never commit.
@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import case, func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from sso_box_api.accounts.orphans import resolve_orphan
+from sso_box_api.accounts.orphans import unlist
 from sso_box_api.accounts.store import Account, Person, ensure_row, find
-from sso_box_api.accounts.tables import AccountRow, BoxOrphanRow, IdentityRow
+from sso_box_api.accounts.tables import AccountRow, IdentityRow
 from sso_box_api.errors import CommandRefused
 
 # A flight under way is fenced off. ``create_sent_at`` stays: a POST that may be out is
@@ -60,14 +60,23 @@ async def move(
     """Put an identity onto another account.
 
     An account that nobody is left on is removed and gives its Box user up, which is
-    returned: nobody would find it any more.
+    returned: nobody would find it any more. A sign-out goes with the identity; a lock
+    would be lost, and has to be lifted first.
     """
-    for account_id in sorted({from_account, to_account}):
-        row = await _hold(session, account_id)
-        if account_id == to_account and row.removed_at is not None:
-            raise CommandRefused(
-                f"account {to_account} is removed; relink or recreate it first"
-            )
+    both = {x: await _hold(session, x) for x in sorted({from_account, to_account})}
+    left, to = both[from_account], both[to_account]
+    if to.removed_at is not None:
+        raise CommandRefused(
+            f"account {to_account} is removed; relink or recreate it first"
+        )
+    if left.locked_at is not None and to.locked_at is None:
+        raise CommandRefused(
+            f"account {from_account} is locked, and {to_account} is not; unlock the one"
+            " or lock the other first"
+        )
+    if left.not_before is not None:
+        later = func.greatest(AccountRow.not_before, left.not_before)
+        await _change(session, to_account, {"not_before": later})
     moving = (
         update(IdentityRow)
         .where(
@@ -78,8 +87,10 @@ async def move(
     )
     if (await session.exec(moving)).rowcount != 1:
         raise CommandRefused("the identity was moved meanwhile; look at it again")
-    left = select(IdentityRow.id).where(IdentityRow.account_id == from_account).limit(1)
-    if (await session.exec(left)).first() is not None:
+    others = (
+        select(IdentityRow.id).where(IdentityRow.account_id == from_account).limit(1)
+    )
+    if (await session.exec(others)).first() is not None:
         return None
     return await unlink(session, from_account)
 
@@ -177,14 +188,26 @@ async def _bind(
     values: Mapping[str, object],
 ) -> None:
     await _require_free(session, box_user_id, account_id)
-    await _unlist(session, box_user_id)
-    bound = {"box_user_id": box_user_id, "bound_at": func.clock_timestamp()}
+    now = func.clock_timestamp()
+    # Of a POST that may be out Box is to be looked at for what comes of it.
+    is_out = col(AccountRow.create_sent_at).is_not(None)
+    unsettled = is_out & col(AccountRow.box_user_id).is_(None)
+    bound = {
+        "box_user_id": box_user_id,
+        "bound_at": now,
+        "recheck_at": case((unsettled, now), else_=col(AccountRow.recheck_at)),
+    }
     try:
         async with session.begin_nested():
             await _change(session, account_id, {**values, **bound})
     except IntegrityError:
         # Bound to another account since the look a moment ago.
         raise CommandRefused(f"Box user {box_user_id} was bound meanwhile") from None
+    # The account first, as a login does: else the two could wait for each other.
+    if not await unlist(session, box_user_id):
+        raise CommandRefused(
+            f"Box user {box_user_id} was made in vain and is being deleted"
+        )
 
 
 async def _require_free(
@@ -199,32 +222,15 @@ async def _require_free(
         )
 
 
-async def _unlist(session: AsyncSession, box_user_id: str) -> None:
-    """Take a Box user off the list of those bound to nobody, as it no longer is."""
-    statement = (
-        select(
-            col(BoxOrphanRow.lease_until) > func.clock_timestamp(),
-        )
-        .where(
-            BoxOrphanRow.box_user_id == box_user_id,
-            col(BoxOrphanRow.resolved_at).is_(None),
-        )
-        .with_for_update()
-    )
-    found = list(await session.exec(statement))
-    if found and found[0]:
-        raise CommandRefused(
-            f"Box user {box_user_id} was made in vain and is being deleted"
-        )
-    if found:
-        await resolve_orphan(session, box_user_id)
-
-
 async def _hold(session: AsyncSession, account_id: UUID) -> AccountRow:
+    """Lock the row, but not against rows that refer to it.
+
+    A furnishing's first plan has the identity, and refers to the account after that.
+    """
     statement = (
         select(AccountRow)
         .where(AccountRow.id == account_id)
-        .with_for_update()
+        .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     )
     row = (await session.exec(statement)).first()

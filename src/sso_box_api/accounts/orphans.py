@@ -47,12 +47,16 @@ async def report_orphan(
     *,
     spare: bool = False,
     lease_s: float = 0.0,
-) -> None:
+) -> bool:
     """Keep a Box user that is bound to nobody on the list until it is dealt with.
 
     ``spare``: this process made it and gave it to nobody, and deletes it now, for which
-    nobody else takes it for ``lease_s``.
+    nobody else takes it for ``lease_s``. False where an account has got it meanwhile,
+    also if it gave it up again.
     """
+    owner = select(AccountRow.id).where(AccountRow.box_user_id == box_user_id)
+    if (await session.exec(owner)).first() is not None:
+        return False
     row = insert(BoxOrphanRow).values(
         box_user_id=box_user_id,
         account_id=account_id,
@@ -60,20 +64,65 @@ async def report_orphan(
         spare=spare,
         lease_until=func.clock_timestamp() + timedelta(seconds=lease_s),
     )
-    known_to_be_spare = {"spare": or_(BoxOrphanRow.spare, row.excluded.spare)}
-    await session.exec(
+    listed = await session.exec(
         row.on_conflict_do_update(
-            index_elements=["box_user_id"], set_=known_to_be_spare
+            index_elements=["box_user_id"],
+            set_={
+                "spare": or_(BoxOrphanRow.spare, row.excluded.spare),
+                "lease_until": func.greatest(
+                    BoxOrphanRow.lease_until, row.excluded.lease_until
+                ),
+            },
+            where=col(BoxOrphanRow.resolved_at).is_(None),
         )
     )
+    return listed.rowcount == 1
+
+
+async def unlist(session: AsyncSession, box_user_id: str) -> bool:
+    """Take a Box user that is being bound off the list; False while it is deleted."""
+    statement = (
+        select(
+            BoxOrphanRow.spare, col(BoxOrphanRow.lease_until) > func.clock_timestamp()
+        )
+        .where(
+            BoxOrphanRow.box_user_id == box_user_id,
+            col(BoxOrphanRow.resolved_at).is_(None),
+        )
+        .with_for_update()
+    )
+    listed = (await session.exec(statement)).first()
+    if listed is None:
+        return True
+    spare, is_taken = listed
+    if spare and is_taken:
+        return False
+    await resolve_orphan(session, box_user_id)
+    return True
 
 
 async def resolve_orphan(session: AsyncSession, box_user_id: str) -> None:
-    """Note that Box has deleted it."""
+    """Note that Box has deleted it, or that somebody has it."""
     statement = (
         update(BoxOrphanRow)
-        .where(col(BoxOrphanRow.box_user_id) == box_user_id)
+        .where(
+            col(BoxOrphanRow.box_user_id) == box_user_id,
+            col(BoxOrphanRow.resolved_at).is_(None),
+        )
         .values(resolved_at=func.clock_timestamp())
+    )
+    await session.exec(statement)
+
+
+async def keep_spares(session: AsyncSession) -> None:
+    """Leave everybody on the list to an administrator: somebody may have got them.
+
+    A restored list does not know who was bound to whom after the backup.
+    """
+    statement = (
+        update(BoxOrphanRow)
+        .where(col(BoxOrphanRow.spare), col(BoxOrphanRow.resolved_at).is_(None))
+        .values(spare=False)
     )
     await session.exec(statement)
 
@@ -214,11 +263,13 @@ async def finish_recheck(
         .with_for_update()
     )
     account, now = (await session.exec(statement)).one()
-    bound_for = now - (account.bound_at or now)
-    account.recheck_at = now + bound_for if bound_for < _RECHECKED_FOR else None
     session.add(account)
-    if account.box_user_id is None:
-        return []  # unlinked since, so that none of them is left over by a login
+    if account.box_user_id is None or account.bound_at is None:
+        # Unlinked since: whoever shows now is adopted by a login, or nobody's anyway.
+        account.recheck_at = None
+        return []
+    bound_for = now - account.bound_at
+    account.recheck_at = now + bound_for if bound_for < _RECHECKED_FOR else None
     bound = select(AccountRow.box_user_id).where(
         col(AccountRow.box_user_id).in_(box_user_ids)
     )

@@ -25,8 +25,8 @@ from sso_box_api.accounts.tables import (
 class Stored:
     """What of an account is compared with Box.
 
-    ``names``: of its people, as their first login gave them. ``unfinished``: its first
-    login is under way, or was broken off, and the next one finishes it.
+    ``names``: of its people, as their first login gave them. ``unfinished``: it has no
+    Box user yet, and the next login binds the one there is.
     """
 
     id: UUID
@@ -40,13 +40,8 @@ class Stored:
 
 # Columns and no entities, which take several times as long to make.
 _OPEN = col(AccountRow.locked_at).is_(None) & col(AccountRow.removed_at).is_(None)
-_UNFINISHED = (
-    col(AccountRow.box_user_id).is_(None)
-    & col(AccountRow.removed_at).is_(None)
-    & or_(
-        col(AccountRow.claim_until).is_not(None),
-        col(AccountRow.create_sent_at).is_not(None),
-    )
+_UNFINISHED = col(AccountRow.box_user_id).is_(None) & col(AccountRow.removed_at).is_(
+    None
 )
 _SELECT_STORED = sql_select(
     col(AccountRow.id),

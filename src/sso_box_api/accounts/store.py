@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from sqlalchemy import func
@@ -23,6 +23,9 @@ from sso_box_api.errors import (
     ProvisioningInProgress,
     SignedOut,
 )
+
+# How every external id that this service makes begins.
+EXTERNAL_ID_PREFIX: Final = "sb1-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def external_id(realm: str, namespace: str, subject: str) -> str:
     for part in (realm, namespace, subject):
         encoded = part.encode()
         digest.update(len(encoded).to_bytes(4, "big") + encoded)
-    return "sb1-" + base64.b32encode(digest.digest()).decode()[:32]
+    return EXTERNAL_ID_PREFIX + base64.b32encode(digest.digest()).decode()[:32]
 
 
 async def find(session: AsyncSession, namespace: str, subject: str) -> Account | None:

@@ -8,6 +8,7 @@ import click
 
 from sso_box_api import accounts
 from sso_box_api.accounts import Candidate, Person
+from sso_box_api.adoption import subject_fault
 from sso_box_api.app import Parts
 from sso_box_api.cli.shared import fail
 from sso_box_api.settings import ProviderSettings
@@ -38,7 +39,11 @@ async def the_one(
     candidates = await select(parts, selector)
     created = False
     if not candidates and ensure and (person := person_of(parts, selector)) is not None:
-        # Rows made under another configuration would lock nobody.
+        # Rows made under another configuration, or for a subject that nobody can have,
+        # would lock nobody.
+        [provider] = [p for p in parts.settings.providers if p.id == person.provider]
+        if fault := subject_fault(provider, person.subject):
+            fail(fault)
         await parts.require_consistent_rows()
         await parts.lifecycle().ensure(person)
         candidates, created = await select(parts, selector), True

@@ -45,7 +45,7 @@ def explained(command: Callable[P, T]) -> Callable[P, T]:
             print(f"SSO_BOX_DATABASE_URL: {problem}", file=sys.stderr)
             sys.exit(FAILED)
         except CommandRefused as refused:
-            print(refused, file=sys.stderr)
+            print(_shown(str(refused)), file=sys.stderr)
             sys.exit(FAILED)
         except SsoBoxError as error:
             print(f"{error.code}: {error.detail} {error.reason}", file=sys.stderr)

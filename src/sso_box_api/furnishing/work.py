@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Update, func
+from sqlalchemy import ColumnElement, Update, case, func
 from sqlalchemy.orm import aliased
 from sqlmodel import col, delete, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -36,6 +36,7 @@ class Step:
     """A step as it was read. ``due``: nothing but its parent keeps it waiting."""
 
     account_id: UUID
+    box_user_id: str
     key: str
     kind: Kind
     parent_key: str | None
@@ -86,13 +87,16 @@ async def give_back(
 ) -> None:
     """End the lease; what is left is due in its own time, or ``not_before_s`` from now.
 
-    Does nothing where the lease has passed to somebody else meanwhile.
+    Does nothing where the lease has passed to somebody else meanwhile; of another Box
+    user's steps the due time stays.
     """
     due = _first_due(taken.account_id) if not_before_s is None else _in(not_before_s)
     statement = _account(taken.account_id).where(
         col(FurnishingRow.lease_until) == taken.lease_until
     )
-    await session.exec(statement.values(lease_until=None, due_at=due))
+    same_user = col(FurnishingRow.box_user_id) == taken.box_user_id
+    due_at = case((same_user, due), else_=FurnishingRow.due_at)
+    await session.exec(statement.values(lease_until=None, due_at=due_at))
 
 
 async def set_due(session: AsyncSession, account_id: UUID) -> None:
@@ -106,7 +110,8 @@ async def steps_of(session: AsyncSession, account_id: UUID) -> list[Step]:
     unfinished = col(row.state).in_(["pending", "failed"])
     due = unfinished & (col(row.due_at) <= func.clock_timestamp())
     statement = (
-        select(row, due)
+        select(row, FurnishingRow.box_user_id, due)
+        .join(FurnishingRow, col(FurnishingRow.account_id) == col(row.account_id))
         .where(col(row.account_id) == account_id)
         .order_by(col(row.position), col(row.key))
     )
@@ -167,12 +172,7 @@ async def mark_ours(session: AsyncSession, step: Step, *, ours: bool) -> bool:
 
 async def drop(session: AsyncSession, step: Step) -> None:
     """Forget a membership that is over."""
-    statement = delete(FurnishingStepRow).where(
-        col(FurnishingStepRow.account_id) == step.account_id,
-        col(FurnishingStepRow.key) == step.key,
-        col(FurnishingStepRow.version) == step.version,
-    )
-    await session.exec(statement)
+    await session.exec(delete(FurnishingStepRow).where(*_still_wanted(step)))
 
 
 def _account(account_id: UUID) -> Update:
@@ -180,11 +180,20 @@ def _account(account_id: UUID) -> Update:
 
 
 def _change(step: Step) -> Update:
-    # Another plan may have asked for something else meanwhile.
-    return update(FurnishingStepRow).where(
+    return update(FurnishingStepRow).where(*_still_wanted(step))
+
+
+def _still_wanted(step: Step) -> tuple[ColumnElement[bool], ...]:
+    """Another plan may have asked for something else meanwhile, or for somebody else."""
+    same_user = select(FurnishingRow.account_id).where(
+        FurnishingRow.account_id == step.account_id,
+        FurnishingRow.box_user_id == step.box_user_id,
+    )
+    return (
         col(FurnishingStepRow.account_id) == step.account_id,
         col(FurnishingStepRow.key) == step.key,
         col(FurnishingStepRow.version) == step.version,
+        same_user.exists(),
     )
 
 
@@ -215,9 +224,10 @@ def _in(seconds: float) -> ColumnElement[datetime]:
     return func.clock_timestamp() + timedelta(seconds=seconds)
 
 
-def _step(row: FurnishingStepRow, due: bool) -> Step:  # noqa: FBT001 - a row's columns
+def _step(row: FurnishingStepRow, box_user_id: str, due: bool) -> Step:  # noqa: FBT001 - a row's columns
     return Step(
         account_id=row.account_id,
+        box_user_id=box_user_id,
         key=row.key,
         kind=cast("Kind", row.kind),
         parent_key=row.parent_key,

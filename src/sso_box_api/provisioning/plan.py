@@ -15,9 +15,13 @@ from sso_box_api.settings import PathPattern, Placeholder, Segment, Template
 
 
 def claims_digest(template: Template | None, box_user_id: str, person: Person) -> str:
-    """Sum up everything that the steps depend on."""
+    """Sum up everything that the steps depend on.
+
+    They do not depend on the order of a list, which providers change at will.
+    """
     claims = {
-        name: person.claims.get(name) for name in (template.claims if template else ())
+        name: _in_order(person.claims.get(name))
+        for name in (template.claims if template else ())
     }
     parts = [
         template.digest if template else "",
@@ -28,6 +32,10 @@ def claims_digest(template: Template | None, box_user_id: str, person: Person) -
         sorted(claims.items()),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _in_order(value: object) -> object:
+    return sorted(value) if isinstance(value, tuple) else value
 
 
 def wanted_steps(template: Template, person: Person) -> list[Wanted]:

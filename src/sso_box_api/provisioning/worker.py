@@ -19,6 +19,7 @@ from sso_box_api.errors import (
     BoxRefused,
     BoxUnavailable,
     DatabaseUnavailable,
+    ProvisioningInProgress,
     SsoBoxError,
 )
 from sso_box_api.furnishing import Step, Taken, Wanted
@@ -164,6 +165,12 @@ class Provisioner:
         )
         if noted is None:
             return None, []
+        # With the identity held: who read the account before a relink must not undo
+        # what was planned for the Box user that it has now.
+        now = await accounts.find(session, person.namespace, person.subject)
+        bound = (account.id, account.box_user_id)
+        if now is None or (now.id, now.box_user_id) != bound:
+            raise ProvisioningInProgress("relinked meanwhile")
         wanted = wanted_steps(self._template, person) if self._template else []
         wanted += self._name(account, person, noted)
         if not wanted and not self._template:

@@ -5,13 +5,20 @@ as a whole if anything in it is wrong. docs/provisioning.md is its reference.
 """
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from sso_box_api.settings.base import PrintableAscii, Section, Slug
 from sso_box_api.settings.patterns import Path, PathPattern
@@ -19,9 +26,21 @@ from sso_box_api.settings.patterns import Path, PathPattern
 MAX_WELCOME_FILE_BYTES = 50 * 1024 * 1024  # what Box takes in one upload
 
 BoxId = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,19}$")]
+
+
+def _group(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("Box takes names of printable characters")
+    if name.startswith("id:") and not re.fullmatch(r"id:[1-9][0-9]{0,19}", name):
+        raise ValueError("after id: stands the id of a group, which is digits")
+    return name
+
+
 # A name, or `id:` and the id of a group.
 BoxGroup = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=255),
+    AfterValidator(_group),
 ]
 ClaimText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Space = Annotated[int, Field(ge=-1)]  # bytes; -1 is unlimited
@@ -160,10 +179,14 @@ def _contents(folder: FilePath, files: object) -> dict[str, bytes]:
     for number, source in enumerate(sources):
         if not isinstance(source, str):
             continue  # its own model says so
+        file = folder / source
         try:
-            if (folder / source).stat().st_size > MAX_WELCOME_FILE_BYTES:
+            # A device or a pipe has no size to go by, and perhaps no end.
+            if not file.is_file():
+                raise FileNotFoundError
+            if file.stat().st_size > MAX_WELCOME_FILE_BYTES:
                 raise ValueError(f"files[{number}].source: more than 50 MB")
-            contents[source] = (folder / source).read_bytes()
+            contents[source] = file.read_bytes()
         except OSError:
             raise ValueError(f"files[{number}].source: cannot be read") from None
     return contents
