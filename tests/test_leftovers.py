@@ -78,26 +78,30 @@ async def test_a_user_found_by_a_look_up_and_then_known_to_be_spare_is_deleted(
     assert user.id not in enterprise.users
 
 
-async def test_a_deletion_that_box_refuses_is_tried_less_and_less_often(
+async def test_a_user_that_box_keeps_is_left_to_an_administrator(
     parts: Parts, enterprise: Enterprise, box: Control
 ) -> None:
+    """It owns content, so somebody may have got it after all."""
     spare = enterprise.add_user("owns something", None)
     await _list(parts, spare, spare=True)
-    await box.fault("DELETE", "/2.0/users/*", status=400, times=None)
-    wait = (
-        "SELECT tries, round(extract(epoch FROM lease_until - now())) FROM box_orphan"
-    )
+    await box.fault("DELETE", "/2.0/users/*", status=400)
     await _work(parts)
-    assert await _sql(parts, wait) == [(1, 30)]
+    row = "SELECT spare, lease_until, resolved_at FROM box_orphan"
+    assert await _sql(parts, row) == [(False, None, None)]
     await _work(parts)
-    assert await _sql(parts, wait) == [(1, 30)]
-    await _sql(parts, "UPDATE box_orphan SET lease_until = now()")
-    await _work(parts)
-    assert await _sql(parts, wait) == [(2, 60)]
-    await _sql(parts, "UPDATE box_orphan SET lease_until = now(), tries = 1000")
-    await _work(parts)
-    assert await _sql(parts, wait) == [(1001, 600)]
     assert spare.id in enterprise.users
+
+
+async def test_a_recheck_that_box_refuses_keeps_no_spare_waiting(
+    parts: Parts, enterprise: Enterprise, box: Control
+) -> None:
+    spare = enterprise.add_user("a", None)
+    await _list(parts, spare, spare=True)
+    await _sql(parts, "UPDATE account SET recheck_at = now()")
+    await box.fault("GET", "/2.0/users", status=403)
+    await _work(parts)
+    assert spare.id not in enterprise.users
+    assert await _sql(parts, "SELECT 1 FROM account WHERE recheck_at > now()") == [(1,)]
 
 
 async def test_a_box_that_is_down_ends_the_round(

@@ -28,8 +28,6 @@ def upgrade() -> None:
         if_not_exists=True,
     )
     op.add_column("box_orphan", sa.Column("lease_until", _TIME), if_not_exists=True)
-    tries = sa.Column("tries", sa.Integer(), server_default="0", nullable=False)
-    op.add_column("box_orphan", tries, if_not_exists=True)
     # Outside the transaction, so that logins go on while a big table is read. Where a
     # run was interrupted, what it left is in the way of the next: the columns, and an
     # index that is not valid.
@@ -48,7 +46,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '4s'")
     op.drop_index("ix_account_recheck_at", table_name="account")
-    op.drop_column("box_orphan", "tries")
     op.drop_column("box_orphan", "lease_until")
     op.drop_column("box_orphan", "spare")
     op.drop_column("account", "recheck_at")

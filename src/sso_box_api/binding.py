@@ -28,7 +28,7 @@ from sso_box_api.box import (
     RefusedByBox,
     within,
 )
-from sso_box_api.db import AsyncSession, Database
+from sso_box_api.db import Database
 from sso_box_api.errors import (
     BoxLoginTaken,
     BoxRefused,
@@ -38,13 +38,10 @@ from sso_box_api.errors import (
     SsoBoxError,
 )
 from sso_box_api.kinds import Kind, Sent, kinds_of
-from sso_box_api.leftovers import LEASE_S, delete_spare
+from sso_box_api.leftovers import LeftOvers
 from sso_box_api.settings import ClaimSettings, ProviderSettings
 
 _log = logging.getLogger(__name__)
-
-_SPARE = "made by a process that lost its claim"
-_DUPLICATE = "duplicate found by look-up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +73,7 @@ class Binder:
         self._realm = realm
         self._box_app = box_app
         self._kinds = kinds_of(box, providers)
+        self._leftovers = LeftOvers(database, box)
         self._flights: dict[tuple[str, str], asyncio.Task[Account]] = {}
 
     async def bind(self, person: Person, signed_in_at: int) -> Account:
@@ -270,38 +268,14 @@ class Binder:
             if bound is None:
                 raise kind.conflict("bound to another account")
             left_over = [u for u in (user, *others) if u.id != bound.box_user_id]
-            listed = [
-                one
-                for one in left_over
-                if await self._list(session, account, one, spare=ours)
-            ]
-        if ours and listed:
-            await self._delete_spare(user.id)
+            spare = bool(ours and left_over) and await self._leftovers.list_spare(
+                session, account.id, user
+            )
+            if not ours:
+                await self._leftovers.list_duplicates(session, account.id, left_over)
+        if spare:
+            await self._leftovers.delete_spare(user.id)
         return bound
-
-    async def _list(
-        self, session: AsyncSession, account: Account, user: BoxUser, *, spare: bool
-    ) -> bool:
-        """List a Box user unless somebody has it; whether it is on the list now."""
-        reason = _SPARE if spare else _DUPLICATE
-        is_listed = await accounts.report_orphan(
-            session,
-            account.id,
-            user.id,
-            reason,
-            spare=spare,
-            lease_s=LEASE_S if spare else 0.0,
-        )
-        if is_listed:
-            _log.warning("Box user %s is bound to nobody: %s", user.id, reason)
-        return is_listed
-
-    async def _delete_spare(self, box_user_id: str) -> None:
-        """Try at once; what does not come off is done in the background."""
-        try:
-            await delete_spare(self._database, self._box, box_user_id)
-        except BoxUnavailable as error:
-            _log.warning("orphan %s stays at Box: %s", box_user_id, error.reason)
 
     async def _renew(self, lease: _Lease) -> bool:
         async with self._database.transaction() as session:

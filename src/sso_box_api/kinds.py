@@ -128,9 +128,16 @@ class ManagedUsers:
             raise BoxLoginTaken("not active")
         ahead_s = self.box.clock_offset_s
         ours = sent is not None and sent.made(user, box_ahead_s=ahead_s)
-        if not ours and not self.rules.link_existing:
-            raise BoxLoginTaken("link_existing is false")
+        if not ours:
+            await self._require_linkable(user)
         return [user]
+
+    async def _require_linkable(self, user: BoxUser) -> None:
+        """An administrator of the enterprise may do more at Box than any profile says."""
+        if not self.rules.link_existing:
+            raise BoxLoginTaken("link_existing is false")
+        if (await self.box.examine_user(user.id)).role != "user":
+            raise BoxLoginTaken("an administrator of the enterprise")
 
     async def create(
         self, person: Person, account: Account, *, timeout_s: float

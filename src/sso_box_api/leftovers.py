@@ -6,19 +6,20 @@ force: Box refuses where somebody has put content there. See docs/claim-protocol
 """
 
 import logging
+from collections.abc import Iterable
+from uuid import UUID
 
 from sso_box_api import accounts
-from sso_box_api.accounts import Recheck
-from sso_box_api.box import Box, within
-from sso_box_api.db import Database
-from sso_box_api.errors import BoxUnavailable, SsoBoxError
+from sso_box_api.box import Box, BoxUser, within
+from sso_box_api.db import AsyncSession, Database
+from sso_box_api.errors import BoxRefused, BoxUnavailable
 
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
 _DEADLINE_S = 10.0
 # Longer than the deadline by what the database may take before and after.
-LEASE_S = 30.0
+_LEASE_S = 30.0
 
 
 class LeftOvers:
@@ -42,39 +43,66 @@ class LeftOvers:
 
     async def _recheck(self) -> bool:
         async with self._database.transaction() as session:
-            due = await accounts.take_rechecks(session, limit=_AT_ONCE, lease_s=LEASE_S)
+            due = await accounts.take_rechecks(
+                session, limit=_AT_ONCE, lease_s=_LEASE_S
+            )
         for recheck in due:
-            await self._look(recheck)
+            try:
+                found = await self._box.find_app_users(recheck.external_app_user_id)
+            except BoxRefused as refused:
+                _log.warning("a recheck waits: %s", refused.reason)
+                continue
+            async with self._database.transaction() as session:
+                ids = [user.id for user in found]
+                for box_user_id in await accounts.finish_recheck(session, recheck, ids):
+                    _log.warning("Box user %s is bound to nobody", box_user_id)
         return len(due) == _AT_ONCE
-
-    async def _look(self, recheck: Recheck) -> None:
-        found = await self._box.find_app_users(recheck.external_app_user_id)
-        ids = [user.id for user in found]
-        async with self._database.transaction() as session:
-            for box_user_id in await accounts.finish_recheck(session, recheck, ids):
-                _log.warning("Box user %s is bound to nobody", box_user_id)
 
     async def _delete_spares(self) -> bool:
         async with self._database.transaction() as session:
             spares = await accounts.take_spares(
-                session, limit=_AT_ONCE, lease_s=LEASE_S
+                session, limit=_AT_ONCE, lease_s=_LEASE_S
             )
         for box_user_id in spares:
-            await delete_spare(self._database, self._box, box_user_id)
+            await self._delete(box_user_id)
         return len(spares) == _AT_ONCE
 
+    async def list_duplicates(
+        self, session: AsyncSession, account_id: UUID, users: Iterable[BoxUser]
+    ) -> None:
+        """List users that a look-up showed beside the bound one."""
+        for user in users:
+            reason = "duplicate found by look-up"
+            if await accounts.report_orphan(session, account_id, user.id, reason):
+                _log.warning("Box user %s is bound to nobody: %s", user.id, reason)
 
-async def delete_spare(database: Database, box: Box, box_user_id: str) -> None:
-    """Delete a listed user that nobody got; it stays listed where Box says no.
+    async def list_spare(
+        self, session: AsyncSession, account_id: UUID, user: BoxUser
+    ) -> bool:
+        """List a user that this process made in vain; False if somebody has got it.
 
-    Raises ``BoxUnavailable``, ``DatabaseUnavailable``.
-    """
-    try:
-        await box.delete_user(box_user_id)
-    except BoxUnavailable:
-        raise
-    except SsoBoxError as error:
-        _log.warning("orphan %s stays at Box: %s", box_user_id, error.reason)
-        return
-    async with database.transaction() as session:
-        await accounts.resolve_orphan(session, box_user_id)
+        Whoever lists it deletes it, once that is committed.
+        """
+        reason = "made by a process that lost its claim"
+        return await accounts.report_orphan(
+            session, account_id, user.id, reason, spare=True, lease_s=_LEASE_S
+        )
+
+    async def delete_spare(self, box_user_id: str) -> None:
+        """Try at once; what does not come off is done in the background."""
+        try:
+            await self._delete(box_user_id)
+        except BoxUnavailable as error:
+            _log.warning("spare Box user %s waits: %s", box_user_id, error.reason)
+
+    async def _delete(self, box_user_id: str) -> None:
+        """Delete a taken user; one that Box keeps is left to an administrator."""
+        try:
+            await self._box.delete_user(box_user_id)
+        except BoxRefused as refused:
+            _log.warning("spare Box user %s stays: %s", box_user_id, refused.reason)
+            async with self._database.transaction() as session:
+                await accounts.keep_spares(session, box_user_id)
+            return
+        async with self._database.transaction() as session:
+            await accounts.resolve_orphan(session, box_user_id)

@@ -258,7 +258,9 @@ class Reconciliation:
     async def _delete(self, row: Orphan) -> str | None:
         """Delete a user made in vain, without force, or say why not."""
         async with self._database.transaction() as session:
-            ours = await accounts.take_spare(session, row.box_user_id, lease_s=_LEASE_S)
+            ours = await accounts.take_spares(
+                session, limit=1, lease_s=_LEASE_S, box_user_id=row.box_user_id
+            )
         if not ours:
             return "bound by now, or being deleted"
         try:

@@ -40,7 +40,6 @@ from sso_box_api.accounts.orphans import (
     report_orphan,
     resolve_orphan,
     take_rechecks,
-    take_spare,
     take_spares,
 )
 from sso_box_api.accounts.pages import (
@@ -123,7 +122,6 @@ __all__ = [
     "stored_for",
     "take_claim",
     "take_rechecks",
-    "take_spare",
     "take_spares",
     "unlink",
     "unlock",

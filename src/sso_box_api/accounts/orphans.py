@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import Float, cast, func, literal
-from sqlalchemy.dialects.postgresql import INTERVAL, insert
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.accounts.tables import AccountRow, BoxOrphanRow
 
-_PUT_OFF_AT_MOST_S = 600.0
 _RECHECKED_FOR = timedelta(days=1)
 
 
@@ -114,16 +113,19 @@ async def resolve_orphan(session: AsyncSession, box_user_id: str) -> None:
     await session.exec(statement)
 
 
-async def keep_spares(session: AsyncSession) -> None:
-    """Leave everybody on the list to an administrator: somebody may have got them.
+async def keep_spares(session: AsyncSession, box_user_id: str | None = None) -> None:
+    """Leave who is listed to an administrator, or the one that is named.
 
-    A restored list does not know who was bound to whom after the backup.
+    Box refuses to delete who owns content: somebody may have got that user. And a
+    restored list does not know who was bound to whom after the backup.
     """
     statement = (
         update(BoxOrphanRow)
         .where(col(BoxOrphanRow.spare), col(BoxOrphanRow.resolved_at).is_(None))
-        .values(spare=False)
+        .values(spare=False, lease_until=None)
     )
+    if box_user_id is not None:
+        statement = statement.where(col(BoxOrphanRow.box_user_id) == box_user_id)
     await session.exec(statement)
 
 
@@ -163,42 +165,17 @@ async def count_orphans(session: AsyncSession) -> int:
     return (await session.exec(statement)).one()
 
 
-async def take_spare(
-    session: AsyncSession, box_user_id: str, *, lease_s: float
-) -> bool:
-    """Take a Box user made in vain, to delete it; False if it is not ours to delete.
-
-    Committed before Box is called: who would bind that user now is refused.
-    """
-    bound = select(AccountRow.id).where(AccountRow.box_user_id == box_user_id)
-    taking = (
-        update(BoxOrphanRow)
-        .where(
-            col(BoxOrphanRow.box_user_id) == box_user_id,
-            col(BoxOrphanRow.spare).is_(True),
-            col(BoxOrphanRow.resolved_at).is_(None),
-            or_(
-                col(BoxOrphanRow.lease_until).is_(None),
-                col(BoxOrphanRow.lease_until) <= func.clock_timestamp(),
-            ),
-            ~bound.exists(),
-        )
-        .values(
-            lease_until=func.clock_timestamp() + timedelta(seconds=lease_s),
-            tries=col(BoxOrphanRow.tries) + 1,
-        )
-    )
-    return (await session.exec(taking)).rowcount == 1
-
-
 async def take_spares(
-    session: AsyncSession, *, limit: int, lease_s: float
+    session: AsyncSession, *, limit: int, lease_s: float, box_user_id: str | None = None
 ) -> list[str]:
-    """Take some that this service may delete; each try is put off twice as long."""
+    """Take users that this service made in vain and may delete, or the one that is named.
+
+    Committed before Box is called: who would bind such a user now is refused.
+    """
     bound = select(AccountRow.id).where(
         AccountRow.box_user_id == BoxOrphanRow.box_user_id
     )
-    due = (
+    free = (
         select(BoxOrphanRow.box_user_id)
         .where(
             col(BoxOrphanRow.spare),
@@ -212,18 +189,12 @@ async def take_spares(
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    wait_s = func.least(
-        literal(lease_s) * func.power(2.0, cast(BoxOrphanRow.tries, Float)),
-        _PUT_OFF_AT_MOST_S,
-    )
+    if box_user_id is not None:
+        free = free.where(BoxOrphanRow.box_user_id == box_user_id)
     statement = (
         update(BoxOrphanRow)
-        .where(col(BoxOrphanRow.box_user_id).in_(due))
-        .values(
-            tries=BoxOrphanRow.tries + 1,
-            lease_until=func.clock_timestamp()
-            + wait_s * cast(timedelta(seconds=1), INTERVAL),
-        )
+        .where(col(BoxOrphanRow.box_user_id).in_(free))
+        .values(lease_until=func.clock_timestamp() + timedelta(seconds=lease_s))
         .returning(col(BoxOrphanRow.box_user_id))
     )
     return list((await session.exec(statement)).scalars())

@@ -124,7 +124,6 @@ class BoxOrphanRow(SQLModel, table=True):
     reason: str
     spare: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     lease_until: datetime | None = Field(default=None, sa_type=_TIME)
-    tries: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     found_at: datetime | None = Field(
         default=None, sa_type=_TIME, sa_column_kwargs=_NOW
     )

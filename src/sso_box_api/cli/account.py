@@ -22,6 +22,7 @@ _LISTED = ("state", "account", "box_user_id", "provider", "subject", "email")
 wait_option = click.option(
     "--wait",
     "wait_s",
+    type=click.FloatRange(min=0, max=3600),
     default=5.0,
     show_default=True,
     help="Seconds to wait for Box to kill the tokens.",
