@@ -208,6 +208,18 @@ async def test_an_app_user_with_that_login_is_not_taken(
     assert "POST /2.0/users" not in await box.requests()
 
 
+async def test_an_administrator_of_the_enterprise_is_not_linked(
+    service: Any, enterprise: Enterprise
+) -> None:
+    """Nor by an administrator's command: what such a user may do has no limit here."""
+    ada = enterprise.add_user("Boss", EMAIL)
+    ada.attributes["role"] = "coadmin"
+    login = await service(**LINKING)
+    assert await login.refused() == "box_login_taken"
+    ada.attributes["role"] = "user"
+    assert await login.bound() == ada.id
+
+
 async def test_a_user_who_is_not_active_is_not_linked(
     service: Any, enterprise: Enterprise
 ) -> None:

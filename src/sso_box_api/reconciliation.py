@@ -212,18 +212,21 @@ class Reconciliation:
                 rows = await accounts.page_of_bound(session, after, limit=_ROWS)
             for row in rows:
                 user_id = row.box_user_id or ""
-                if not seen.has(user_id) and await self._is_gone(user_id):
+                if not seen.has(user_id) and await self._is_missing(user_id, row):
                     said = "Box has no such user, or none that this app sees"
                     yield Finding("missing", user_id, said, account=row.id)
             if len(rows) < _ROWS:
                 return
             after = rows[-1].id
 
-    async def _is_gone(self, box_user_id: str) -> bool:
+    async def _is_missing(self, box_user_id: str, account: Stored) -> bool:
+        """Whether Box says so itself, and the account has not got another one since."""
         try:
             await patiently(partial(self._box.get_user, box_user_id))
         except NotFoundAtBox:
-            return True
+            async with self._database.transaction() as session:
+                now = await accounts.stored_for(session, [box_user_id], [])
+            return [row.id for row in now] == [account.id]
         return False
 
     async def _listed_orphans(self) -> AsyncIterator[Finding]:

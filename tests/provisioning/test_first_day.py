@@ -144,6 +144,26 @@ async def test_what_is_in_a_refused_folder_waits_for_it(
     assert at_box(enterprise, account.box_user_id) == FURNISHED
 
 
+async def test_a_folder_that_somebody_else_shares_with_the_person_is_not_theirs(
+    parts: Parts, box: Control, enterprise: Enterprise
+) -> None:
+    """Whoever invites a newcomer into a folder of that name gets none of their files."""
+    theirs = {"type": "folder", "id": "77", "name": "Ada L", "owned_by": {"id": "99"}}
+    conflict = {"status": 409, "body": {"code": "item_name_in_use"}}
+    there = {"entries": [theirs], "next_marker": None, "limit": 1000}
+    await box.fault("POST", "/2.0/folders", **conflict)
+    await box.fault("GET", "/2.0/folders/0/items", status=200, body=there)
+    account = await first_day(parts, ada())
+    states = await step_states(parts)
+    assert states["folder:{name}"] == "failed"
+    assert states["file:{name}/Welcome.txt"] == "pending"
+    error = "SELECT error FROM furnishing_step WHERE key = 'folder:{name}'"
+    assert await sql(parts, error) == [("folder_of_somebody_else",)]
+    await time_passes(parts)
+    await finish(parts.provisioner())
+    assert at_box(enterprise, account.box_user_id) == FURNISHED
+
+
 async def test_a_step_that_cannot_be_read_keeps_no_other_waiting(
     parts: Parts, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -24,7 +24,7 @@ ROOT = "0"
 MAX_UPLOAD_BYTES = 50 * 1024 * 1024
 # Up to here packing takes a millisecond or two; above, all other calls would wait.
 MAX_INLINE_BYTES = 1024 * 1024
-_FIELDS = "id,type,name,sha1"
+_FIELDS = "id,type,name,sha1,owned_by"
 _CONTENT = f"/2.0/files/content?fields={_FIELDS}"
 
 ItemType = Literal["file", "folder", "web_link"]
@@ -32,12 +32,13 @@ ItemType = Literal["file", "folder", "web_link"]
 
 @dataclass(frozen=True)
 class Item:
-    """Something in a folder; ``sha1`` in hex, of files only."""
+    """Something in a folder; ``sha1`` in hex, of files only. None where Box is silent."""
 
     type: ItemType
     id: str
     name: str
     sha1: str | None = None
+    owner_id: str | None = None
 
 
 class Content(Api):
@@ -160,4 +161,6 @@ def _item(data: Any) -> Item:
     kind, name = data.get("type"), text(data, "name")
     if kind not in ("file", "folder", "web_link") or name is None:
         raise Unreadable
-    return Item(kind, item_id, name, text(data, "sha1"))
+    owner = data.get("owned_by")
+    owner_id = text(owner, "id") if isinstance(owner, dict) else None
+    return Item(kind, item_id, name, text(data, "sha1"), owner_id)

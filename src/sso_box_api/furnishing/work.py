@@ -157,7 +157,9 @@ async def put_off(
         "tries": step.tries + 1,
         "due_at": _in(wait_s),
     }
-    await session.exec(_change(step).values(values))
+    # Whoever took the step over when our lease was up may have done it since.
+    not_done = col(FurnishingStepRow.state) != "done"
+    await session.exec(_change(step).where(not_done).values(values))
 
 
 async def skip(session: AsyncSession, step: Step, error: str) -> None:

@@ -43,10 +43,7 @@ class Steps:
         params = step.params or {}
         match step.kind:
             case "folder":
-                folder = await self._box.ensure_folder(
-                    parent_id or ROOT, params["name"], as_user=box_user_id
-                )
-                return folder.thing.id
+                return await self._folder(params["name"], box_user_id, parent_id)
             case "file":
                 return await self._upload(params, box_user_id, parent_id or ROOT)
             case "collaboration":
@@ -61,6 +58,18 @@ class Steps:
             case "name":
                 await self._box.update_user(box_user_id, name=params["name"])
         return None
+
+    async def _folder(self, name: str, box_user_id: str, parent_id: str | None) -> str:
+        """Make a folder of the person's own, or find it.
+
+        Somebody else who invited them into one of that name would get what is put there.
+        """
+        folder = await self._box.ensure_folder(
+            parent_id or ROOT, name, as_user=box_user_id
+        )
+        if not folder.created and folder.thing.owner_id != box_user_id:
+            raise StepFailed("folder_of_somebody_else")
+        return folder.thing.id
 
     async def _upload(
         self, params: Mapping[str, Any], box_user_id: str, parent_id: str
