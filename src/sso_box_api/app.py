@@ -17,7 +17,7 @@ from typing_extensions import override
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import Candidate
 from sso_box_api.adoption import Adoption
-from sso_box_api.api import config, health, me, oauth, problems, token
+from sso_box_api.api import config, health, me, oauth, problems, token, tokens
 from sso_box_api.api.limits import BadTokenLimit
 from sso_box_api.api.middleware import RequestShell
 from sso_box_api.api.responses import OAuthError, Problem
@@ -33,6 +33,7 @@ from sso_box_api.explain import Explainer
 from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.leftovers import LeftOvers
 from sso_box_api.lifecycle import Lifecycle
+from sso_box_api.own_tokens import OwnTokens
 from sso_box_api.provisioning import Provisioner
 from sso_box_api.rebinding import Rebinding
 from sso_box_api.reconciliation import Reconciliation
@@ -89,6 +90,11 @@ class Parts:
             rules=self.settings.vending,
             box_deadline_s=self.settings.box.deadline_s,
         )
+
+    def own_tokens(self) -> OwnTokens:
+        interval_s = self.settings.vending.sweep_interval_s
+        revoker = self.revoker(put_off_s=interval_s, background=False)
+        return OwnTokens(self.verifier, self.database, revoker)
 
     def lifecycle(self) -> Lifecycle:
         return Lifecycle(
@@ -274,7 +280,7 @@ def create_app(
         ],
     )
     problems.install(app)
-    for module in (token, oauth, me, config, health):
+    for module in (token, tokens, oauth, me, config, health):
         app.include_router(module.router)
     return app
 
@@ -290,6 +296,7 @@ def _state(parts: Parts, exchange: Exchange) -> State:
     return State(
         settings=settings,
         exchange=exchange,
+        own_tokens=parts.own_tokens(),
         verifier=parts.verifier,
         profiles=parts.profiles,
         database=parts.database,

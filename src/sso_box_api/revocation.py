@@ -78,6 +78,19 @@ class Revoker:
                     return
             await asyncio.sleep(_POLL_S)
 
+    async def watch(self, account_id: UUID, *, within_s: float) -> None:
+        """Wait for what the background does for an account, ``within_s`` at most.
+
+        Does none of it: whoever leaves in the middle would keep the others waiting.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_s
+        while loop.time() < until:
+            async with self._database.transaction() as session:
+                if not await vending.worth_waiting(session, self._keys.ids, account_id):
+                    return
+            await asyncio.sleep(_POLL_S)
+
     async def _revoke(self, vend: SealedVend) -> bool:
         """Have Box kill one token; False if Box is unavailable, for others too."""
         try:

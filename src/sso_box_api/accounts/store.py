@@ -84,6 +84,10 @@ class Account:
         Raises what ``check_open`` raises, or ``SignedOut``.
         """
         self.check_open()
+        self.check_login(signed_in_at)
+
+    def check_login(self, signed_in_at: int) -> None:
+        """Raise ``SignedOut`` for a login that was ended, whatever else is the case."""
         if self.not_before is not None and signed_in_at <= self.not_before.timestamp():
             raise SignedOut
 
