@@ -33,6 +33,7 @@ from sso_box_api.explain import Explainer
 from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.leftovers import LeftOvers
 from sso_box_api.lifecycle import Lifecycle
+from sso_box_api.minting import Minter
 from sso_box_api.own_tokens import OwnTokens
 from sso_box_api.provisioning import Provisioner
 from sso_box_api.rebinding import Rebinding
@@ -41,6 +42,7 @@ from sso_box_api.restoration import Restoration
 from sso_box_api.revocation import Revoker
 from sso_box_api.settings import ProviderSettings, Settings, load_settings
 from sso_box_api.vending import LedgerKeys, Profiles
+from sso_box_api.vendor import Vendor
 
 _PAGE = 500
 
@@ -85,9 +87,14 @@ class Parts:
             database=self.database,
             binder=binder,
             provisioner=provisioner,
-            box=self.box,
-            keys=self.keys,
-            rules=self.settings.vending,
+            vendor=Vendor(
+                self.database,
+                self.box,
+                self.keys,
+                Minter(self.database, self.box, self.keys, self.settings),
+                renew_below_s=self.settings.vending.renew_below_s,
+                probe_s=self.settings.box.deadline_s,
+            ),
             box_deadline_s=self.settings.box.deadline_s,
         )
 

@@ -44,6 +44,7 @@
         ├── KeysUnavailable           keys_unavailable
         │   └── KeyFetchesLimited       the same, and counted as a bad token
         ├── BoxUnavailable            box_unavailable
+        ├── BoxRefusesToken           box_refuses_token
         └── DatabaseUnavailable       database_unavailable
     ConfigurationError              never over HTTP: the process does not start
     CommandRefused                  never over HTTP: an administrator's command
@@ -437,6 +438,14 @@ class BoxUnavailable(Unavailable):
     code = "box_unavailable"
     title = "Box unavailable"
     detail = "Box cannot be reached right now; try again shortly."
+
+
+class BoxRefusesToken(Unavailable):
+    """The caller says again and again that Box refuses what it is handed out."""
+
+    code = "box_refuses_token"
+    title = "Box refuses the token"
+    detail = "Box was asked often enough whether it takes this token; try again later."
 
 
 class DatabaseUnavailable(Unavailable):

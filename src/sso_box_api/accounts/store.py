@@ -70,6 +70,12 @@ class Account:
             return "locked"
         return "active" if self.box_user_id else "pending"
 
+    @property
+    def bound_user_id(self) -> str:
+        """The Box user, of an account that is known to be bound."""
+        assert self.box_user_id is not None  # noqa: S101 - see the docstring
+        return self.box_user_id
+
     def check_open(self) -> None:
         """Raise ``AccountRemoved`` or ``AccountLocked`` where an administrator said so."""
         if self.removed_at is not None:

@@ -14,7 +14,7 @@ from sso_box_api.api.credentials import refuse_token_in_query
 from sso_box_api.api.problems import OAUTH_PATH, request_id_of
 from sso_box_api.api.responses import OAUTH_ERRORS
 from sso_box_api.api.state import BadTokensDep, ExchangeDep
-from sso_box_api.api.token import client_address
+from sso_box_api.api.token import SHA256, client_address
 from sso_box_api.errors import InvalidForm, UnsupportedMediaType
 from sso_box_api.exchange import ExchangeRequest
 from sso_box_api.identity import NONCE_VERIFIER, UnverifiedToken
@@ -36,6 +36,7 @@ _PARAMETERS = {
     "client_id",
     "profile",
     "nonce_verifier",
+    "rejected_token_sha256",
 }
 _MOST_PARAMETERS = 32
 
@@ -93,6 +94,10 @@ _FORM: dict[str, Any] = {
                             "type": "string",
                             "pattern": NONCE_VERIFIER,
                         },
+                        "rejected_token_sha256": {
+                            "type": "string",
+                            "pattern": SHA256,
+                        },
                     },
                 }
             }
@@ -123,6 +128,7 @@ async def oauth_token(
                 scopes=form["scope"].split(" ") if "scope" in form else None,
                 resource=form.get("resource"),
                 nonce_verifier=form.get("nonce_verifier"),
+                rejected_token_sha256=form.get("rejected_token_sha256"),
                 client_id=form["client_id"],
                 door="oauth",
                 request_id=request_id_of(request),
@@ -188,3 +194,6 @@ def _check_values(form: dict[str, str]) -> None:
     verifier = form.get("nonce_verifier")
     if verifier is not None and not re.fullmatch(NONCE_VERIFIER, verifier):
         raise InvalidForm("nonce_verifier")
+    rejected = form.get("rejected_token_sha256")
+    if rejected is not None and not re.fullmatch(SHA256, rejected):
+        raise InvalidForm("rejected_token_sha256")

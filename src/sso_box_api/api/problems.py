@@ -36,7 +36,9 @@ _PLAIN = {
 }
 _HTTP_STATUSES = {408, 413, 415, 429}
 # Field names that may be repeated in a validation error, because they are ours.
-_FIELDS = {"body", "id_token", "profile", "scope", "resource", "nonce_verifier"}
+_FIELDS = {"body", "id_token", "profile", "scope", "resource", "nonce_verifier"} | {
+    "rejected_token_sha256"
+}
 
 
 def install(app: FastAPI) -> None:

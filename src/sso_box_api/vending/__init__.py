@@ -9,6 +9,7 @@ from sso_box_api.vending.ledger import (
     insert,
     unknown_keys,
 )
+from sso_box_api.vending.probes import end_probe, take_probe
 from sso_box_api.vending.profiles import (
     Grant,
     Profiles,
@@ -50,6 +51,7 @@ __all__ = [
     "count_live",
     "count_pending",
     "delete_expired",
+    "end_probe",
     "find_live",
     "hurry",
     "insert",
@@ -58,6 +60,7 @@ __all__ = [
     "parse_resource",
     "put_off",
     "take_pending",
+    "take_probe",
     "unknown_keys",
     "worth_waiting",
 ]

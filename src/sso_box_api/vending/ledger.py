@@ -48,11 +48,32 @@ class VendKey:
 
 @dataclass(frozen=True, slots=True)
 class LiveVend:
-    """A token that is out. ``expires_at`` is Box's own, an aware datetime."""
+    """A token that is out. ``expires_at`` is Box's own, an aware datetime.
+
+    ``read_at``: when it was read from the ledger; ``probed_at``: when Box last said
+    whether it lives, both by PostgreSQL's clock.
+    """
 
     id: UUID
     token: str = field(repr=False)
     expires_at: datetime
+    read_at: datetime | None = None
+    probed_at: datetime | None = None
+
+    @property
+    def sha256(self) -> str:
+        return token_sha256(self.token)
+
+    def was_probed_after(self, earlier: Self) -> bool:
+        """Whether Box was asked about this very token since ``earlier`` was read."""
+        if earlier.id != self.id or earlier.read_at is None or self.probed_at is None:
+            return False
+        return self.probed_at > earlier.read_at
+
+
+def token_sha256(token: str) -> str:
+    """Name a token without holding it."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 class DamagedHandle(Exception):
@@ -109,7 +130,7 @@ async def find_live(
     left = col(VendRow.expires_at) - func.clock_timestamp()
     lived = func.clock_timestamp() - col(VendRow.minted_at)
     statement = (
-        select(VendRow)
+        select(VendRow, func.clock_timestamp())
         .where(
             VendRow.state == "live",
             VendRow.identity_id == key.identity_id,
@@ -124,11 +145,16 @@ async def find_live(
         .order_by(col(VendRow.minted_at).desc())
         .limit(1)
     )
-    row = (await session.exec(statement)).first()
-    if row is None:
+    found = (await session.exec(statement)).first()
+    if found is None:
         return None
+    row, read_at = found
     return LiveVend(
-        row.id, keys.open(row.id, row.account_id, row.handle), row.expires_at
+        row.id,
+        keys.open(row.id, row.account_id, row.handle),
+        row.expires_at,
+        read_at=read_at,
+        probed_at=row.probed_at,
     )
 
 
@@ -159,7 +185,7 @@ async def insert(
         profile=key.profile,
         scopes=" ".join(key.scopes),
         resource=key.resource,
-        token_sha256=hashlib.sha256(token.encode()).hexdigest(),
+        token_sha256=token_sha256(token),
         handle=keys.seal(vend_id, account_id, token),
         key_id=keys.ids[0],
         state=state,

@@ -57,7 +57,7 @@ async def close_accounts(session: AsyncSession, account_ids: Sequence[UUID]) -> 
     closing = (
         update(VendRow)
         .where(col(VendRow.account_id).in_(account_ids), col(VendRow.state) == "live")
-        .values(state="revoke_pending")
+        .values(state="revoke_pending", lease_until=None)
     )
     count = (await session.exec(closing)).rowcount
     if count:
