@@ -1,8 +1,9 @@
-"""What people do to their own tokens: sign out everywhere."""
+"""What people do to their own tokens: sign out everywhere, give one back."""
 
 import asyncio
 import time
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -176,3 +177,99 @@ async def test_a_sign_out_while_box_mints_leaves_no_token_of_the_older_login(
         if value not in before and one.is_downscoped
     ]
     assert [one.revoked for one in minted] == [True]
+
+
+# --- one token ------------------------------------------------------------------------
+
+
+async def _revoke(
+    api: Api, id_token: str | None, *pairs: tuple[str, str], **form: str
+) -> httpx.Response:
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    if id_token is not None:
+        headers["Authorization"] = f"Bearer {id_token}"
+    content = urlencode([*form.items(), *pairs])
+    return await api.http.post("/oauth2/revoke", content=content, headers=headers)
+
+
+async def test_a_token_that_is_given_back_dies_and_others_live(
+    api: Api, box: Control, audit_log: list[dict[str, Any]]
+) -> None:
+    first = (await api.exchange()).json()["access_token"]
+    other = (await api.exchange(profile="preview")).json()["access_token"]
+    hint = {"token_type_hint": "access_token", "client_id": "demo-spa"}
+    answer = await _revoke(api, api.id_token(), token=first, **hint, unknown="x")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["cache-control"] == "no-store"
+    assert [await box.is_live(token) for token in (first, other)] == [False, True]
+    assert (await api.exchange()).json()["access_token"] != first
+    assert (await api.exchange(profile="preview")).json()["access_token"] == other
+    again = await _revoke(api, api.id_token(), token=first)
+    assert again.status_code == 200
+    done, nothing = [event for event in audit_log if event["event"] == "revoke"]
+    assert (done["outcome"], done["closed"], nothing["closed"]) == ("done", 1, 0)
+    assert first not in str(audit_log)
+
+
+async def test_nobody_revokes_what_was_handed_out_to_another(
+    api: Api, box: Control
+) -> None:
+    """Neither another person nor another application of the same one, nor learns of it."""
+    token = (await api.exchange()).json()["access_token"]
+    for stranger in (
+        api.id_token("grace"),
+        api.id_token(aud="demo-mobile"),
+        api.id_token("nobody-yet"),
+    ):
+        answer = await _revoke(api, stranger, token=token)
+        assert (answer.status_code, answer.content) == (200, b"")
+    made_up = await _revoke(api, api.id_token(), token="no-token-of-ours")
+    assert (made_up.status_code, made_up.content) == (200, b"")
+    assert await box.is_live(token)
+    assert (await api.exchange()).json()["access_token"] == token
+
+
+async def test_revoke_answers_errors_as_oauth_asks(api: Api) -> None:
+    good = api.id_token()
+    missing = await _revoke(api, good)
+    assert (missing.status_code, missing.json()["error"]) == (400, "invalid_request")
+    twice = await _revoke(api, good, ("token", "b"), token="a")
+    assert (twice.status_code, twice.json()["reason"]) == (400, "invalid_form")
+    json = await api.http.post("/oauth2/revoke", json={"token": "a"})
+    assert (json.status_code, json.json()["reason"]) == (415, "unsupported_media_type")
+    in_url = await api.http.post("/oauth2/revoke?id_token=a")
+    assert in_url.json()["reason"] == "ambiguous_credentials"
+
+
+@pytest.mark.parametrize(
+    ("claims", "form", "reason"),
+    [
+        (None, {}, "token_missing"),
+        ({"aud": "another-client"}, {}, "token_audience"),
+        ({}, {"client_id": "demo-mobile"}, "token_policy"),
+    ],
+)
+async def test_revoke_takes_a_verified_id_token_of_the_stated_client_only(
+    api: Api,
+    box: Control,
+    claims: dict[str, Any] | None,
+    form: dict[str, str],
+    reason: str,
+) -> None:
+    token = (await api.exchange()).json()["access_token"]
+    id_token = None if claims is None else api.id_token(**claims)
+    answer = await _revoke(api, id_token, token=token, **form)
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+    assert answer.json()["reason"] == reason
+    assert answer.headers["www-authenticate"].startswith("Bearer ")
+    assert await box.is_live(token)
+
+
+async def test_a_login_that_was_ended_revokes_nothing(api: Api, box: Control) -> None:
+    old = _login(api, -5)
+    await api.exchange(old)
+    assert (await _sign_out(api, old)).status_code == 204
+    token = (await api.exchange(_login(api, 2))).json()["access_token"]
+    answer = await _revoke(api, old, token=token)
+    assert (answer.status_code, answer.json()["reason"]) == (401, "signed_out")
+    assert await box.is_live(token)

@@ -17,7 +17,7 @@ from typing_extensions import override
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import Candidate
 from sso_box_api.adoption import Adoption
-from sso_box_api.api import config, health, me, oauth, problems, token, tokens
+from sso_box_api.api import config, health, me, oauth, problems, revoke, token, tokens
 from sso_box_api.api.limits import BadTokenLimit
 from sso_box_api.api.middleware import RequestShell
 from sso_box_api.api.responses import OAuthError, Problem
@@ -287,7 +287,7 @@ def create_app(
         ],
     )
     problems.install(app)
-    for module in (token, tokens, oauth, me, config, health):
+    for module in (token, tokens, oauth, revoke, me, config, health):
         app.include_router(module.router)
     return app
 

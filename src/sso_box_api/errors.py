@@ -15,7 +15,7 @@
     │   ├── NonceProofFailed          nonce_proof_failed
     │   └── SignedOut                 signed_out (RFC 9470: log in again)
     ├── RequestError                what was sent is at fault
-    │   ├── InvalidForm               400 invalid_form (the OAuth door only)
+    │   ├── InvalidForm               400 invalid_form (the OAuth routes only)
     │   ├── AmbiguousCredentials      400 ambiguous_credentials
     │   ├── RequestTimeout            408 request_timeout
     │   ├── BodyTooLarge              413 body_too_large
@@ -190,12 +190,12 @@ class RequestError(SsoBoxError):
 
 
 class InvalidForm(RequestError):
-    """A form that RFC 6749 or RFC 8693 refuses, with the error code they ask for."""
+    """A form that RFC 6749, 7009 or 8693 refuses, with the error code they ask for."""
 
     code = "invalid_form"
     status = 400
     title = "Invalid token request"
-    detail = "The form is not a token exchange as RFC 8693 describes it."
+    detail = "The form is not one as RFC 8693 or, to revoke, RFC 7009 describes it."
 
     def __init__(self, reason: str, oauth_error: str = "invalid_request") -> None:
         super().__init__(reason)

@@ -16,7 +16,7 @@ from sso_box_api.audit import ExchangeEvent
 from sso_box_api.binding import Binder
 from sso_box_api.box import within
 from sso_box_api.db import AsyncSession, Database
-from sso_box_api.errors import NonceProofFailed, SsoBoxError, TokenPolicy
+from sso_box_api.errors import NonceProofFailed, SsoBoxError
 from sso_box_api.identity import (
     Identity,
     IdentityVerifier,
@@ -132,8 +132,7 @@ class Exchange:
         )
 
     def _authorise(self, request: ExchangeRequest, identity: Identity) -> Grant:
-        if request.client_id not in {None, identity.client_id, identity.audience}:
-            raise TokenPolicy("client_id_mismatch")
+        identity.check_client(request.client_id)
         return self._profiles.authorise(
             profile=request.profile,
             scopes=request.scopes,

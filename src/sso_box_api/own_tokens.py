@@ -1,4 +1,4 @@
-"""What people do to their own tokens: sign out everywhere, with one login.
+"""What people do to their own tokens: sign out everywhere, give a single one back.
 
 Both only take away, so neither asks for the proof of the page, and a locked account is
 no obstacle. Only a login that was ended itself has no say any more: who holds it could
@@ -61,6 +61,36 @@ class OwnTokens:
                 newest = max(identity.issued_at, identity.signed_in_at)
                 await accounts.sign_out(session, account, at_least=newest)
                 event.closed = await vending.close_account(session, account.id)
+            if event.closed:
+                await self._watch(account.id)
+
+    async def revoke(
+        self, request: OwnRequest, token: str, *, client_id: str | None
+    ) -> None:
+        """End one Box token that was handed out to this person and this very client.
+
+        Anybody else's, and one that is none, is passed over in silence, so that nobody
+        learns which tokens there are. ``client_id`` must be the ID token's own where it
+        is stated. Raises ``CredentialError`` (``SignedOut`` where this login was
+        ended before), ``KeysUnavailable``, ``DatabaseUnavailable``.
+        """
+        event = OwnTokensEvent("revoke", request.request_id, request.client_address)
+        with recorded(event):
+            identity = await self._verifier.verify(request.unverified_token)
+            _fill(event, identity)
+            identity.check_client(client_id)
+            async with self._database.transaction() as session:
+                account = await accounts.find(
+                    session, identity.namespace, identity.subject
+                )
+                if account is None:
+                    return
+                event.account_id = str(account.id)
+                account.check_login(identity.signed_in_at)
+                closed = await vending.close_one(
+                    session, token, account.identity_id, identity.client_id
+                )
+                event.closed = int(closed)
             if event.closed:
                 await self._watch(account.id)
 
