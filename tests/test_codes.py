@@ -196,6 +196,11 @@ async def _box_refuses_again_and_again(stack: Stack) -> httpx.Response:
     return await stack.exchange(rejected_token_sha256=digest)
 
 
+async def _two_profiles(stack: Stack) -> httpx.Response:
+    assert (await stack.exchange()).is_success
+    return await stack.exchange(profile="preview")
+
+
 async def _no_such_path(stack: Stack) -> httpx.Response:
     return await stack.api.http.post("/v1/nothing")
 
@@ -261,6 +266,12 @@ CASES = {
         _bad_token_again,
         (429, "invalid_request"),
         settings={"limits": {"bad_tokens_per_minute": 1}},
+    ),
+    "too_many_mints": Case(
+        429,
+        _two_profiles,
+        (429, "invalid_request"),
+        settings={"limits": {"mints_per_minute": 1}},
     ),
     "profile_not_allowed": Case(
         403,

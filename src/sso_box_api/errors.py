@@ -23,7 +23,8 @@
     │   ├── InvalidBody               422 invalid_body
     │   ├── UnknownProfile            422 unknown_profile
     │   ├── BadResource               422 bad_resource
-    │   └── TooManyBadTokens          429 too_many_bad_tokens
+    │   ├── TooManyBadTokens          429 too_many_bad_tokens
+    │   └── TooManyMints              429 too_many_mints
     ├── Refused                     403: who you are is known, and the answer is no
     │   ├── ProfileNotAllowed         profile_not_allowed
     │   ├── ScopeNotInProfile         scope_not_in_profile
@@ -273,6 +274,15 @@ class TooManyBadTokens(RequestError):
     status = 429
     title = "Too many bad tokens"
     detail = "Too many tokens from this address did not verify; try again later."
+
+
+class TooManyMints(RequestError):
+    """This account had too many Box tokens minted within the last minute."""
+
+    code = "too_many_mints"
+    status = 429
+    title = "Too many new tokens"
+    detail = "Too many new Box tokens for this person; use those that are live."
 
 
 class Refused(SsoBoxError):

@@ -67,35 +67,57 @@ class Minter:
         self._database = database
         self._box = box
         self._keys = keys
+        self._limits = settings.limits
+        self._rate = vending.MintRate(self._limits.mints_per_minute)
         self._strict = settings.vending.scope_answer == "strict"
         self._deadline_s = settings.box.deadline_s
         # Box users that were missing or inactive a moment ago; a relinked account has
         # another one at once.
         self._gone: TTLCache[str, type[SsoBoxError]] = TTLCache(maxsize=10_000, ttl=60)
+        # What Box would not let a Box user have a moment ago, by user and resource.
+        self._out_of_reach: TTLCache[tuple[str, str | None], bool] = TTLCache(
+            maxsize=10_000, ttl=self._limits.resource_refusal_memory_s
+        )
 
     async def mint(self, order: Order) -> LiveVend:
         """Get a downscoped token from Box; hand it on only once its row stands.
 
         Raises what the account's gate raises, ``ProvisioningInProgress``,
-        ``BoxUserMissing``, ``BoxUserInactive``, ``ResourceNotAccessible``,
+        ``TooManyMints``, ``BoxUserMissing``, ``BoxUserInactive``, ``ResourceNotAccessible``,
         ``BoxGrantedWrongScope``, ``BoxRefused``, ``BoxUnavailable``,
         ``DatabaseUnavailable``.
         """
+        self._recall(order)
+        async with self._database.transaction() as session:
+            await self._rate.take(session, order.account.id)
         token = await self._downscope(order)
         try:
             self._check_answer(order.grant, token)
             async with self._database.transaction() as session:
-                await accounts.gate_for_vend(session, order.account, order.signed_in_at)
-                return await self._insert(session, order, token, "live")
+                bound = order.resource is not None
+                await accounts.gate_for_vend(
+                    session, order.account, order.signed_in_at, alone=bound
+                )
+                vend = await self._insert(session, order, token, "live")
+                if bound:
+                    keep = self._limits.resource_tokens_per_account
+                    await vending.close_surplus(session, order.account.id, keep=keep)
+                return vend
         except Exception:
             # Whatever went wrong, the token is out at Box and nobody may have it.
             await self._list_and_revoke(order, token)
             raise
 
-    async def _downscope(self, order: Order) -> Downscoped:
+    def _recall(self, order: Order) -> None:
+        """Refuse what Box refused a moment ago, without a call."""
         box_user_id = order.account.bound_user_id
         if (gone := self._gone.get(box_user_id)) is not None:
             raise gone("remembered")
+        if (box_user_id, order.resource) in self._out_of_reach:
+            raise ResourceNotAccessible("remembered")
+
+    async def _downscope(self, order: Order) -> Downscoped:
+        box_user_id = order.account.bound_user_id
         scopes, resource = order.grant.scopes, order.resource
         try:
             parent = await self._box.user_token(box_user_id)
@@ -106,6 +128,7 @@ class Minter:
                 parent = await self._box.user_token(box_user_id)
                 return await self._box.downscope(parent, scopes, resource)
         except InvalidResource as error:
+            self._out_of_reach[box_user_id, resource] = True
             raise ResourceNotAccessible(error.reason) from error
         except BoxRefused:
             await self._raise_if_gone(box_user_id)

@@ -145,18 +145,19 @@ async def is_open(session: AsyncSession, account_id: UUID, box_user_id: str) -> 
 
 
 async def gate_for_vend(
-    session: AsyncSession, account: Account, signed_in_at: int
+    session: AsyncSession, account: Account, signed_in_at: int, *, alone: bool = False
 ) -> None:
     """Check the gate once more, on the row itself, before a token is recorded.
 
     FOR SHARE makes a lock wait for this transaction, and this one for a lock: a token
     is either on the list that the lock revokes, or never leaves. A relink is waited
     for alike: a token for the Box user that the account had is refused after it.
+    ``alone`` keeps other mints of the account waiting as well (FOR NO KEY UPDATE).
     """
     statement = (
         sql_select(AccountRow)
         .where(AccountRow.id == account.id)
-        .with_for_update(read=True)
+        .with_for_update(read=not alone, key_share=alone)
     )
     row = (await session.exec(statement)).one()
     to_account(account.identity_id, row).check_gate(signed_in_at)

@@ -174,8 +174,17 @@ class ProvisioningSettings(Section):
 
 
 class LimitSettings(Section):
-    """What one caller may cost."""
+    """What one caller or one person may cost."""
 
     bad_tokens_per_minute: int = Field(
         default=60, ge=0, description="per client address; 0 turns the limit off"
+    )
+    mints_per_minute: int = Field(
+        default=30, ge=0, description="per account; 0 turns the limit off"
+    )
+    resource_tokens_per_account: int = Field(
+        default=50, ge=1, description="live tokens that are bound to a file or folder"
+    )
+    resource_refusal_memory_s: float = Field(
+        default=60.0, ge=0, description="how long a refused file or folder is not tried"
     )

@@ -9,6 +9,7 @@ from sso_box_api.vending.ledger import (
     insert,
     unknown_keys,
 )
+from sso_box_api.vending.limits import MintRate, close_surplus
 from sso_box_api.vending.probes import end_probe, take_probe
 from sso_box_api.vending.profiles import (
     Grant,
@@ -41,6 +42,7 @@ __all__ = [
     "Grant",
     "LedgerKeys",
     "LiveVend",
+    "MintRate",
     "Profiles",
     "Resource",
     "SealedVend",
@@ -50,6 +52,7 @@ __all__ = [
     "close_account",
     "close_accounts",
     "close_one",
+    "close_surplus",
     "count_live",
     "count_pending",
     "delete_expired",
