@@ -293,12 +293,12 @@ class Refused(SsoBoxError):
 
 
 class ProfileNotAllowed(Refused):
-    """The profile exists but not for this client or provider."""
+    """The profile exists but not for this client, provider or person."""
 
     code = "profile_not_allowed"
     oauth_error = "unauthorized_client"
     title = "Profile not allowed"
-    detail = "This profile is not open to the application that signed you in."
+    detail = "This profile is not open to this application or this person."
 
 
 class ScopeNotInProfile(Refused):

@@ -25,7 +25,7 @@ from sso_box_api.identity import (
 )
 from sso_box_api.minting import Order
 from sso_box_api.provisioning import Provisioner
-from sso_box_api.vending import Grant, Profiles
+from sso_box_api.vending import Asking, Grant, Profiles
 from sso_box_api.vendor import Vendor
 
 
@@ -137,8 +137,7 @@ class Exchange:
             profile=request.profile,
             scopes=request.scopes,
             resource=request.resource,
-            provider=identity.provider,
-            client_id=identity.client_id,
+            asking=Asking(identity.provider, identity.client_id, identity.claims),
         )
 
     async def _account(

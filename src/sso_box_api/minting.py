@@ -171,6 +171,7 @@ class Minter:
             token=token.access_token,
             expires_at=token.expires_at,
             state=state,
+            max_life_s=order.grant.max_life_s,
         )
 
     async def _list_and_revoke(self, order: Order, token: Downscoped) -> None:

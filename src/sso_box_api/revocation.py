@@ -49,6 +49,7 @@ class Revoker:
         ``DatabaseUnavailable``.
         """
         async with self._database.transaction() as session:
+            await vending.close_due(session, limit=_AT_ONCE)
             vends = await vending.take_pending(
                 session,
                 self._keys.ids,

@@ -12,6 +12,7 @@ from sso_box_api.vending.ledger import (
 from sso_box_api.vending.limits import MintRate, close_surplus
 from sso_box_api.vending.probes import end_probe, take_probe
 from sso_box_api.vending.profiles import (
+    Asking,
     Grant,
     Profiles,
     Resource,
@@ -24,6 +25,7 @@ from sso_box_api.vending.sweep import (
     bury,
     close_account,
     close_accounts,
+    close_due,
     close_one,
     count_live,
     count_pending,
@@ -38,6 +40,7 @@ from sso_box_api.vending.sweep import (
 
 __all__ = [
     "PENDING_CHANNEL",
+    "Asking",
     "DamagedHandle",
     "Grant",
     "LedgerKeys",
@@ -51,6 +54,7 @@ __all__ = [
     "check_answer",
     "close_account",
     "close_accounts",
+    "close_due",
     "close_one",
     "close_surplus",
     "count_live",

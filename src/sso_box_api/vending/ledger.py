@@ -48,7 +48,7 @@ class VendKey:
 
 @dataclass(frozen=True, slots=True)
 class LiveVend:
-    """A token that is out. ``expires_at`` is Box's own, an aware datetime.
+    """A token that is out. ``expires_at``: Box's own end, or ours before it; aware.
 
     ``read_at``: when it was read from the ledger; ``probed_at``: when Box last said
     whether it lives, both by PostgreSQL's clock.
@@ -127,10 +127,12 @@ async def find_live(
     Rows under keys this process does not hold are passed over: while a key is being
     rotated in, an older process mints its own.
     """
-    left = col(VendRow.expires_at) - func.clock_timestamp()
+    # LEAST passes over NULL.
+    ends_at = func.least(VendRow.expires_at, VendRow.revoke_at)
+    left = ends_at - func.clock_timestamp()
     lived = func.clock_timestamp() - col(VendRow.minted_at)
     statement = (
-        select(VendRow, func.clock_timestamp())
+        select(VendRow, ends_at, func.clock_timestamp())
         .where(
             VendRow.state == "live",
             VendRow.identity_id == key.identity_id,
@@ -148,11 +150,11 @@ async def find_live(
     found = (await session.exec(statement)).first()
     if found is None:
         return None
-    row, read_at = found
+    row, ends, read_at = found
     return LiveVend(
         row.id,
         keys.open(row.id, row.account_id, row.handle),
-        row.expires_at,
+        ends,
         read_at=read_at,
         probed_at=row.probed_at,
     )
@@ -168,8 +170,11 @@ async def insert(
     token: str,
     expires_at: float,
     state: Literal["live", "revoke_pending"],
+    max_life_s: int | None = None,
 ) -> LiveVend:
     """List a freshly minted token. ``expires_at`` in epoch seconds.
+
+    ``max_life_s``: from now, after which it is revoked.
 
     As ``revoke_pending`` it may be listed already, by a commit whose answer was lost.
     The caller is the first to revoke it then, and has half a minute for that.
@@ -192,6 +197,8 @@ async def insert(
         expires_at=expiry,
     )
     values = row.model_dump(exclude={"minted_at"})
+    if max_life_s is not None:
+        values["revoke_at"] = func.clock_timestamp() + timedelta(seconds=max_life_s)
     statement = pg_insert(VendRow).values(values)
     if state == "revoke_pending":
         pending = {
@@ -203,9 +210,11 @@ async def insert(
             .values({**values, **pending})
             .on_conflict_do_update(index_elements=["token_sha256"], set_=pending)
         )
-    listed = await session.exec(statement.returning(col(VendRow.id)))
-    vend_id = listed.scalar_one()
-    return LiveVend(vend_id, token, expiry)
+    returned = statement.returning(
+        col(VendRow.id), func.least(VendRow.expires_at, VendRow.revoke_at)
+    )
+    vend_id, ends_at = (await session.exec(returned)).one()
+    return LiveVend(vend_id, token, ends_at)
 
 
 async def unknown_keys(session: AsyncSession, keys: LedgerKeys) -> bool:

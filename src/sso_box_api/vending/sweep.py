@@ -86,6 +86,25 @@ async def close_accounts(session: AsyncSession, account_ids: Sequence[UUID]) -> 
     return count
 
 
+async def close_due(session: AsyncSession, *, limit: int) -> None:
+    """Mark live tokens for revocation whose profile gives them no longer a life."""
+    due = (
+        select(VendRow.id)
+        .where(
+            VendRow.state == "live", col(VendRow.revoke_at) <= func.clock_timestamp()
+        )
+        .limit(limit)
+        # Whoever else closes such tokens waits for nobody, and keeps nobody waiting.
+        .with_for_update(skip_locked=True)
+    )
+    closing = (
+        update(VendRow)
+        .where(col(VendRow.id).in_(due))
+        .values(state="revoke_pending", lease_until=None)
+    )
+    await session.exec(closing)
+
+
 async def count_live(session: AsyncSession) -> int:
     """Count the tokens that may be handed out again."""
     statement = select(func.count(col(VendRow.id))).where(
