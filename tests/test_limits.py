@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from starlette.applications import Starlette
 
 from sso_box_api.app import Parts
@@ -13,6 +14,10 @@ from tests.support.administration import scalar, sql
 from tests.support.api import Api, Control
 
 MINT = "POST /oauth2/token"
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 PROFILES = ("explorer", "picker", "uploader", "preview", "preview-download")
 
 
@@ -130,12 +135,17 @@ async def test_two_processes_at_the_last_place_keep_to_the_limit(
 ) -> None:
     folders = await _folders(api, box, parts, 3)
     assert await _code(elsewhere, resource=folders[0]) == "200"
-    # Both have their token of Box before either lists it.
-    await box.fault("POST", "/oauth2/token", delay_ms=30, times=4)
-    codes = await asyncio.gather(
-        _code(api, resource=folders[1]), _code(elsewhere, resource=folders[2])
-    )
-    assert [*codes] == ["200", "200"]
+    # Let go at one moment, when Box has made both tokens and neither is listed.
+    async with parts.database.transaction() as session:
+        connection = await session.connection()
+        await connection.execute(text("SELECT 1 FROM account FOR UPDATE"))
+        mints = [
+            asyncio.create_task(_code(api, resource=folders[1])),
+            asyncio.create_task(_code(elsewhere, resource=folders[2])),
+        ]
+        while await scalar(parts, WAITING) < 2:
+            await asyncio.wait(mints, timeout=0.01)
+    assert [await mint for mint in mints] == ["200", "200"]
     live = "SELECT count(*) FROM vend WHERE state = 'live' AND resource <> ''"
     assert await scalar(parts, live) == 2
 
