@@ -156,7 +156,8 @@ async def find_live(
         keys.open(row.id, row.account_id, row.handle),
         ends,
         read_at=read_at,
-        probed_at=row.probed_at,
+        # With a lease the question was begun, and not answered.
+        probed_at=row.probed_at if row.lease_until is None else None,
     )
 
 

@@ -76,13 +76,15 @@ async def _check_rate(session: AsyncSession, key: VendKey, account_id: UUID) -> 
 async def end_probe(
     session: AsyncSession, vend_id: UUID, *, is_live: bool | None
 ) -> None:
-    """Give the turn back with Box's answer; None for none.
+    """Give the turn back with Box's answer; None for none, and the next one asks anew.
 
     A token that Box refuses is dead, so that nothing of it is left to revoke.
     """
-    values: dict[str, object] = {"lease_until": None}
+    now = func.clock_timestamp()
+    # A lease that has ended tells that the question was not answered.
+    values: dict[str, object] = {"lease_until": now}
     if is_live is not None:
-        values["probed_at"] = func.clock_timestamp()
+        values = {"lease_until": None, "probed_at": now}
     if is_live is False:
         values["state"] = "revoked"
     # A lock may have closed it meanwhile; what it began is not undone.
