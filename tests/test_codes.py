@@ -4,6 +4,7 @@ A code that is documented or raised, but has no entry here, fails the last test.
 """
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -189,6 +190,19 @@ async def _connections_cut(stack: Stack) -> httpx.Response:
     return await stack.exchange()
 
 
+async def _box_refuses_again_and_again(stack: Stack) -> httpx.Response:
+    vended = (await stack.exchange()).json()["access_token"]
+    digest = hashlib.sha256(vended.encode()).hexdigest()
+    for _ in range(3):
+        assert (await stack.exchange(rejected_token_sha256=digest)).is_success
+    return await stack.exchange(rejected_token_sha256=digest)
+
+
+async def _two_profiles(stack: Stack) -> httpx.Response:
+    assert (await stack.exchange()).is_success
+    return await stack.exchange(profile="preview")
+
+
 async def _no_such_path(stack: Stack) -> httpx.Response:
     return await stack.api.http.post("/v1/nothing")
 
@@ -255,6 +269,12 @@ CASES = {
         (429, "invalid_request"),
         settings={"limits": {"bad_tokens_per_minute": 1}},
     ),
+    "too_many_mints": Case(
+        429,
+        _two_profiles,
+        (429, "invalid_request"),
+        settings={"limits": {"mints_per_minute": 1}},
+    ),
     "profile_not_allowed": Case(
         403,
         _asked(profile="mobile"),
@@ -293,6 +313,9 @@ CASES = {
     ),
     "keys_unavailable": Case(503, _provider_down, (503, "temporarily_unavailable")),
     "box_unavailable": Case(503, _box_throttles, (503, "temporarily_unavailable")),
+    "box_refuses_token": Case(
+        503, _box_refuses_again_and_again, (503, "temporarily_unavailable")
+    ),
     "database_unavailable": Case(
         503, _connections_cut, (503, "temporarily_unavailable")
     ),

@@ -339,6 +339,8 @@ async def test_openapi_document_is_complete(settings: Settings) -> None:
     assert set(document["paths"]) == {
         "/v1/token",
         "/oauth2/token",
+        "/v1/tokens",
+        "/oauth2/revoke",
         "/v1/me",
         "/v1/config",
         "/livez",

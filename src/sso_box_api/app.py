@@ -17,7 +17,7 @@ from typing_extensions import override
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import Candidate
 from sso_box_api.adoption import Adoption
-from sso_box_api.api import config, health, me, oauth, problems, token
+from sso_box_api.api import config, health, me, oauth, problems, revoke, token, tokens
 from sso_box_api.api.limits import BadTokenLimit
 from sso_box_api.api.middleware import RequestShell
 from sso_box_api.api.responses import OAuthError, Problem
@@ -33,6 +33,8 @@ from sso_box_api.explain import Explainer
 from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.leftovers import LeftOvers
 from sso_box_api.lifecycle import Lifecycle
+from sso_box_api.minting import Minter
+from sso_box_api.own_tokens import OwnTokens
 from sso_box_api.provisioning import Provisioner
 from sso_box_api.rebinding import Rebinding
 from sso_box_api.reconciliation import Reconciliation
@@ -40,6 +42,7 @@ from sso_box_api.restoration import Restoration
 from sso_box_api.revocation import Revoker
 from sso_box_api.settings import ProviderSettings, Settings, load_settings
 from sso_box_api.vending import LedgerKeys, Profiles
+from sso_box_api.vendor import Vendor
 
 _PAGE = 500
 
@@ -84,11 +87,21 @@ class Parts:
             database=self.database,
             binder=binder,
             provisioner=provisioner,
-            box=self.box,
-            keys=self.keys,
-            rules=self.settings.vending,
+            vendor=Vendor(
+                self.database,
+                self.box,
+                self.keys,
+                Minter(self.database, self.box, self.keys, self.settings),
+                renew_below_s=self.settings.vending.renew_below_s,
+                probe_s=self.settings.box.deadline_s,
+            ),
             box_deadline_s=self.settings.box.deadline_s,
         )
+
+    def own_tokens(self) -> OwnTokens:
+        interval_s = self.settings.vending.sweep_interval_s
+        revoker = self.revoker(put_off_s=interval_s, background=False)
+        return OwnTokens(self.verifier, self.database, revoker)
 
     def lifecycle(self) -> Lifecycle:
         return Lifecycle(
@@ -285,7 +298,7 @@ def create_app(
         ],
     )
     problems.install(app)
-    for module in (token, oauth, me, config, health):
+    for module in (token, tokens, oauth, revoke, me, config, health):
         app.include_router(module.router)
     return app
 
@@ -301,6 +314,7 @@ def _state(parts: Parts, exchange: Exchange) -> State:
     return State(
         settings=settings,
         exchange=exchange,
+        own_tokens=parts.own_tokens(),
         verifier=parts.verifier,
         profiles=parts.profiles,
         database=parts.database,

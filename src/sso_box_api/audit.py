@@ -1,4 +1,5 @@
-"""The audit trail: one JSON event per exchange, and per command that changes accounts.
+"""The audit trail: one JSON event per exchange, per sign-out and revocation of people's
+own, and per command that changes accounts.
 
 An event is filled as the work goes and written whatever its outcome. Tokens appear as
 SHA-256 only; nothing an attacker can set freely appears unbounded. The service writes
@@ -14,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Literal, TextIO
 
 from typing_extensions import override
+
+from sso_box_api.errors import SsoBoxError
 
 _audit = logging.getLogger("sso_box_api.audit")
 
@@ -54,6 +57,39 @@ class ExchangeEvent:
         started = event.pop("started")
         event["duration_ms"] = round((time.perf_counter() - started) * 1000, 1)
         _write("exchange", event)
+
+
+@dataclass(slots=True)
+class OwnTokensEvent:
+    """What somebody did to tokens of their own. ``closed``: how many end by it."""
+
+    act: Literal["sign_out", "revoke"]
+    request_id: str
+    client_address: str
+    outcome: str = "failed"
+    code: str | None = None
+    reason: str | None = None
+    provider: str | None = None
+    namespace: str | None = None
+    subject: str | None = None
+    client_id: str | None = None
+    id_token_sha256: str | None = None
+    account_id: str | None = None
+    closed: int = 0
+
+
+@contextmanager
+def recorded(event: OwnTokensEvent) -> Iterator[None]:
+    """Write the event at the end of the block, whatever came of it."""
+    try:
+        yield
+        event.outcome = "done"
+    except SsoBoxError as error:
+        event.code, event.reason = error.code, error.reason
+        event.outcome = "refused" if error.status < 500 else "failed"  # noqa: PLR2004 - HTTP
+        raise
+    finally:
+        _write(event.act, asdict(event))
 
 
 @dataclass(slots=True)

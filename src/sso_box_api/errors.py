@@ -15,7 +15,7 @@
     │   ├── NonceProofFailed          nonce_proof_failed
     │   └── SignedOut                 signed_out (RFC 9470: log in again)
     ├── RequestError                what was sent is at fault
-    │   ├── InvalidForm               400 invalid_form (the OAuth door only)
+    │   ├── InvalidForm               400 invalid_form (the OAuth routes only)
     │   ├── AmbiguousCredentials      400 ambiguous_credentials
     │   ├── RequestTimeout            408 request_timeout
     │   ├── BodyTooLarge              413 body_too_large
@@ -23,7 +23,8 @@
     │   ├── InvalidBody               422 invalid_body
     │   ├── UnknownProfile            422 unknown_profile
     │   ├── BadResource               422 bad_resource
-    │   └── TooManyBadTokens          429 too_many_bad_tokens
+    │   ├── TooManyBadTokens          429 too_many_bad_tokens
+    │   └── TooManyMints              429 too_many_mints
     ├── Refused                     403: who you are is known, and the answer is no
     │   ├── ProfileNotAllowed         profile_not_allowed
     │   ├── ScopeNotInProfile         scope_not_in_profile
@@ -44,6 +45,7 @@
         ├── KeysUnavailable           keys_unavailable
         │   └── KeyFetchesLimited       the same, and counted as a bad token
         ├── BoxUnavailable            box_unavailable
+        ├── BoxRefusesToken           box_refuses_token
         └── DatabaseUnavailable       database_unavailable
     ConfigurationError              never over HTTP: the process does not start
     CommandRefused                  never over HTTP: an administrator's command
@@ -189,12 +191,12 @@ class RequestError(SsoBoxError):
 
 
 class InvalidForm(RequestError):
-    """A form that RFC 6749 or RFC 8693 refuses, with the error code they ask for."""
+    """A form that RFC 6749, 7009 or 8693 refuses, with the error code they ask for."""
 
     code = "invalid_form"
     status = 400
     title = "Invalid token request"
-    detail = "The form is not a token exchange as RFC 8693 describes it."
+    detail = "The form is not one as RFC 8693 or, to revoke, RFC 7009 describes it."
 
     def __init__(self, reason: str, oauth_error: str = "invalid_request") -> None:
         super().__init__(reason)
@@ -274,6 +276,15 @@ class TooManyBadTokens(RequestError):
     detail = "Too many tokens from this address did not verify; try again later."
 
 
+class TooManyMints(RequestError):
+    """This account had too many Box tokens minted within the last minute."""
+
+    code = "too_many_mints"
+    status = 429
+    title = "Too many new tokens"
+    detail = "Too many new Box tokens for this person; use those that are live."
+
+
 class Refused(SsoBoxError):
     """The identity is established and may not have what it asked for."""
 
@@ -282,12 +293,12 @@ class Refused(SsoBoxError):
 
 
 class ProfileNotAllowed(Refused):
-    """The profile exists but not for this client or provider."""
+    """The profile exists but not for this client, provider or person."""
 
     code = "profile_not_allowed"
     oauth_error = "unauthorized_client"
     title = "Profile not allowed"
-    detail = "This profile is not open to the application that signed you in."
+    detail = "This profile is not open to this application or this person."
 
 
 class ScopeNotInProfile(Refused):
@@ -437,6 +448,14 @@ class BoxUnavailable(Unavailable):
     code = "box_unavailable"
     title = "Box unavailable"
     detail = "Box cannot be reached right now; try again shortly."
+
+
+class BoxRefusesToken(Unavailable):
+    """The caller says again and again that Box refuses what it is handed out."""
+
+    code = "box_refuses_token"
+    title = "Box refuses the token"
+    detail = "Box was asked often enough whether it takes this token; try again later."
 
 
 class DatabaseUnavailable(Unavailable):

@@ -21,7 +21,14 @@ from sso_box_api.identity import (
 )
 from sso_box_api.kinds import login_of
 from sso_box_api.settings import BoxUserSettings
-from sso_box_api.vending import DamagedHandle, Grant, LedgerKeys, Profiles, VendKey
+from sso_box_api.vending import (
+    Asking,
+    DamagedHandle,
+    Grant,
+    LedgerKeys,
+    Profiles,
+    VendKey,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,10 @@ class Explainer:
             return found
         if found.provider and found.provider.require_nonce_proof:
             found.unknown("nonce proof", _nonce(identity))
-        grant = self._grant(found, question, identity)
+        asking = Asking(identity.provider, identity.client_id, identity.claims)
+        grant = self._grant(found, question, asking)
+        if others := self._profiles.others(question.profile, asking):
+            found.passed("other profiles", ", ".join(others))
         if online:
             await self._look_up(found, identity, grant)
         else:
@@ -76,21 +86,22 @@ class Explainer:
         return found
 
     def _grant(
-        self, found: Explanation, question: Question, identity: Identity
+        self, found: Explanation, question: Question, asking: Asking
     ) -> Grant | None:
         try:
             grant = self._profiles.authorise(
                 profile=question.profile,
                 scopes=question.scopes,
                 resource=question.resource,
-                provider=identity.provider,
-                client_id=identity.client_id,
+                asking=asking,
             )
         except SsoBoxError as error:
             found.failed("profile", error, error.detail)
             return None
         where = f" on {grant.resource}" if grant.resource else ""
-        found.passed("profile", f"{grant.profile}: {' '.join(grant.scopes)}{where}")
+        granted = f"{grant.profile}: {' '.join(grant.scopes)}{where}"
+        limits = self._profiles.limits_of(grant)
+        found.passed("profile", "; ".join([granted, *limits]))
         return grant
 
     async def _look_up(

@@ -49,6 +49,7 @@ class Revoker:
         ``DatabaseUnavailable``.
         """
         async with self._database.transaction() as session:
+            await vending.close_due(session, limit=_AT_ONCE)
             vends = await vending.take_pending(
                 session,
                 self._keys.ids,
@@ -73,6 +74,19 @@ class Revoker:
         while True:
             while await self.work(account_id):
                 pass
+            async with self._database.transaction() as session:
+                if not await vending.worth_waiting(session, self._keys.ids, account_id):
+                    return
+            await asyncio.sleep(_POLL_S)
+
+    async def watch(self, account_id: UUID, *, within_s: float) -> None:
+        """Wait for what the background does for an account, ``within_s`` at most.
+
+        Does none of it: whoever leaves in the middle would keep the others waiting.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_s
+        while loop.time() < until:
             async with self._database.transaction() as session:
                 if not await vending.worth_waiting(session, self._keys.ids, account_id):
                     return

@@ -52,6 +52,7 @@ from sso_box_api.accounts.pages import (
 )
 from sso_box_api.accounts.profile import Noted, note_claims
 from sso_box_api.accounts.proofs import drop_proofs, has_proved, record_proof
+from sso_box_api.accounts.signing_out import sign_out
 from sso_box_api.accounts.store import (
     EXTERNAL_ID_PREFIX,
     Account,
@@ -118,6 +119,7 @@ __all__ = [
     "require_recreatable",
     "resolve_orphan",
     "select",
+    "sign_out",
     "sign_out_page",
     "stored_for",
     "take_claim",

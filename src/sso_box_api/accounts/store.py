@@ -73,6 +73,12 @@ class Account:
             return "locked"
         return "active" if self.box_user_id else "pending"
 
+    @property
+    def bound_user_id(self) -> str:
+        """The Box user, of an account that is known to be bound."""
+        assert self.box_user_id is not None  # noqa: S101 - see the docstring
+        return self.box_user_id
+
     def check_open(self) -> None:
         """Raise ``AccountRemoved`` or ``AccountLocked`` where an administrator said so."""
         if self.removed_at is not None:
@@ -87,6 +93,10 @@ class Account:
         Raises what ``check_open`` raises, or ``SignedOut``.
         """
         self.check_open()
+        self.check_login(signed_in_at)
+
+    def check_login(self, signed_in_at: int) -> None:
+        """Raise ``SignedOut`` for a login that was ended, whatever else is the case."""
         if self.not_before is not None and signed_in_at <= self.not_before.timestamp():
             raise SignedOut
 
@@ -138,18 +148,19 @@ async def is_open(session: AsyncSession, account_id: UUID, box_user_id: str) -> 
 
 
 async def gate_for_vend(
-    session: AsyncSession, account: Account, signed_in_at: int
+    session: AsyncSession, account: Account, signed_in_at: int, *, alone: bool = False
 ) -> None:
     """Check the gate once more, on the row itself, before a token is recorded.
 
     FOR SHARE makes a lock wait for this transaction, and this one for a lock: a token
     is either on the list that the lock revokes, or never leaves. A relink is waited
     for alike: a token for the Box user that the account had is refused after it.
+    ``alone`` keeps other mints of the account waiting as well (FOR NO KEY UPDATE).
     """
     statement = (
         sql_select(AccountRow)
         .where(AccountRow.id == account.id)
-        .with_for_update(read=True)
+        .with_for_update(read=not alone, key_share=alone)
     )
     row = (await session.exec(statement)).one()
     to_account(account.identity_id, row).check_gate(signed_in_at)

@@ -54,7 +54,6 @@ class RequestShell:
                     headers.setdefault(name, value)
             await send(message)
 
-        oauth = scope["path"] == problems.OAUTH_PATH
         try:
             body = await _read_body_in_time(receive)
             await self._app(scope, _replay(body, receive), send_with_headers)
@@ -62,13 +61,13 @@ class RequestShell:
             # What was cut off may say less than was meant: nothing of it is done.
             return
         except (BodyTooLarge, RequestTimeout) as error:
-            answer = problems.render(error, request_id, oauth=oauth)
+            answer = problems.render(error, request_id, scope["path"])
             await answer(scope, receive, send_with_headers)
         except Exception:
             _log.exception("unexpected error (request %s)", request_id)
             if started:
                 raise
-            answer = problems.crash(request_id, oauth=oauth)
+            answer = problems.crash(request_id, scope["path"])
             await answer(scope, receive, send_with_headers)
 
 

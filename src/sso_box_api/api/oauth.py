@@ -5,17 +5,16 @@ A thin translator: parameters in, the one exchange, the standard's names out.
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from sso_box_api.api.credentials import refuse_token_in_query
+from sso_box_api.api.forms import read_form
 from sso_box_api.api.problems import OAUTH_PATH, request_id_of
 from sso_box_api.api.responses import OAUTH_ERRORS
 from sso_box_api.api.state import BadTokensDep, ExchangeDep
-from sso_box_api.api.token import client_address
-from sso_box_api.errors import InvalidForm, UnsupportedMediaType
+from sso_box_api.api.token import SHA256, client_address
+from sso_box_api.errors import InvalidForm
 from sso_box_api.exchange import ExchangeRequest
 from sso_box_api.identity import NONCE_VERIFIER, UnverifiedToken
 
@@ -36,8 +35,8 @@ _PARAMETERS = {
     "client_id",
     "profile",
     "nonce_verifier",
+    "rejected_token_sha256",
 }
-_MOST_PARAMETERS = 32
 
 
 class OAuthTokenResponse(BaseModel):
@@ -93,6 +92,10 @@ _FORM: dict[str, Any] = {
                             "type": "string",
                             "pattern": NONCE_VERIFIER,
                         },
+                        "rejected_token_sha256": {
+                            "type": "string",
+                            "pattern": SHA256,
+                        },
                     },
                 }
             }
@@ -112,7 +115,9 @@ _FORM: dict[str, Any] = {
 async def oauth_token(
     request: Request, exchange: ExchangeDep, bad_tokens: BadTokensDep
 ) -> OAuthTokenResponse:
-    form = await _read_form(request)
+    form = await read_form(request)
+    if request.headers.getlist("authorization"):
+        raise InvalidForm("credentials_in_header")
     _check(form)
     address = client_address(request)
     async with bad_tokens.counting(address):
@@ -123,6 +128,7 @@ async def oauth_token(
                 scopes=form["scope"].split(" ") if "scope" in form else None,
                 resource=form.get("resource"),
                 nonce_verifier=form.get("nonce_verifier"),
+                rejected_token_sha256=form.get("rejected_token_sha256"),
                 client_id=form["client_id"],
                 door="oauth",
                 request_id=request_id_of(request),
@@ -137,29 +143,6 @@ async def oauth_token(
         scope=" ".join(vended.scopes),
         box_user_id=vended.box_user_id,
     )
-
-
-async def _read_form(request: Request) -> dict[str, str]:
-    """Parse the form strictly: no parameter twice (RFC 6749 section 3.2)."""
-    refuse_token_in_query(request)
-    sent = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if sent != "application/x-www-form-urlencoded":
-        raise UnsupportedMediaType("content_type")
-    if request.headers.getlist("authorization"):
-        raise InvalidForm("credentials_in_header")
-    try:
-        pairs = parse_qsl(
-            (await request.body()).decode("ascii"),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=_MOST_PARAMETERS,
-        )
-    except ValueError:
-        raise InvalidForm("form") from None
-    form = {name: value for name, value in pairs if value}
-    if len({name for name, _ in pairs}) != len(pairs):
-        raise InvalidForm("repeated_parameter")
-    return form
 
 
 def _check(form: dict[str, str]) -> None:
@@ -188,3 +171,6 @@ def _check_values(form: dict[str, str]) -> None:
     verifier = form.get("nonce_verifier")
     if verifier is not None and not re.fullmatch(NONCE_VERIFIER, verifier):
         raise InvalidForm("nonce_verifier")
+    rejected = form.get("rejected_token_sha256")
+    if rejected is not None and not re.fullmatch(SHA256, rejected):
+        raise InvalidForm("rejected_token_sha256")

@@ -28,6 +28,8 @@ from sso_box_api.errors import (
 _log = logging.getLogger(__name__)
 
 OAUTH_PATH = "/oauth2/token"
+REVOKE_PATH = "/oauth2/revoke"
+_OAUTH_PATHS = {OAUTH_PATH, REVOKE_PATH}
 REALM = "sso-box-api"
 _TYPE = "urn:problem-type:sso-box-api:"
 _PLAIN = {
@@ -36,7 +38,9 @@ _PLAIN = {
 }
 _HTTP_STATUSES = {408, 413, 415, 429}
 # Field names that may be repeated in a validation error, because they are ours.
-_FIELDS = {"body", "id_token", "profile", "scope", "resource", "nonce_verifier"}
+_FIELDS = {"body", "id_token", "profile", "scope", "resource", "nonce_verifier"} | {
+    "rejected_token_sha256"
+}
 
 
 def install(app: FastAPI) -> None:
@@ -45,10 +49,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
 
 
-def crash(request_id: str, *, oauth: bool) -> Response:
+def crash(request_id: str, path: str) -> Response:
     """Answer for an exception nobody expected; what it was stands in the log only."""
     detail = "An unexpected error occurred; quote the request id when reporting it."
-    if oauth:
+    if path in _OAUTH_PATHS:
         return _oauth(
             status=500,
             error="server_error",
@@ -93,15 +97,21 @@ def problem(
     )
 
 
-def render(error: SsoBoxError, request_id: str, *, oauth: bool) -> Response:
+def render(error: SsoBoxError, request_id: str, path: str) -> Response:
     """Turn one of our errors into the answer of the door it came through."""
     level = logging.ERROR if error.status == 502 else logging.WARNING  # noqa: PLR2004 - what needs an administrator
     _log.log(level, "%s %s (request %s)", error.code, error.reason, request_id)
     headers = _headers(error)
-    if oauth:
+    if path in _OAUTH_PATHS:
+        status, oauth_error = _oauth_status(error), error.oauth_error
+        if path == REVOKE_PATH and isinstance(error, CredentialError):
+            # The credential stands in a header there (RFC 6749 section 5.2).
+            status, oauth_error = 401, "invalid_client"
+        else:
+            headers.pop("WWW-Authenticate", None)
         return _oauth(
-            status=_oauth_status(error),
-            error=error.oauth_error,
+            status=status,
+            error=oauth_error,
             reason=error.code,
             description=error.detail,
             request_id=request_id,
@@ -125,7 +135,7 @@ def request_id_of(request: Request) -> str:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, SsoBoxError)  # noqa: S101 - registered for this type
-    return render(error, request_id_of(request), oauth=request.url.path == OAUTH_PATH)
+    return render(error, request_id_of(request), request.url.path)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
@@ -215,6 +225,5 @@ def _oauth(
         "reason": reason,
         "request_id": request_id,
     }
-    kept = {k: v for k, v in headers.items() if k != "WWW-Authenticate"}
     body = json.dumps(content).encode()
-    return Response(body, status, headers=kept, media_type="application/json")
+    return Response(body, status, headers=dict(headers), media_type="application/json")

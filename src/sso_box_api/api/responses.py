@@ -68,6 +68,9 @@ PROBLEMS = _declare(
     503,
 )
 IDENTITY_PROBLEMS = _declare(Problem, "application/problem+json", 400, 401, 429, 503)
+REVOKE_ERRORS = _declare(
+    OAuthError, "application/json", 400, 401, 408, 413, 415, 429, 503
+)
 OAUTH_ERRORS = _declare(
     OAuthError, "application/json", 400, 403, 408, 413, 415, 429, 502, 503
 )

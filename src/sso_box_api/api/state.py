@@ -9,6 +9,7 @@ from sso_box_api.box import Box
 from sso_box_api.db import Database
 from sso_box_api.exchange import Exchange
 from sso_box_api.identity import IdentityVerifier
+from sso_box_api.own_tokens import OwnTokens
 from sso_box_api.settings import Settings
 from sso_box_api.vending import Profiles
 
@@ -18,6 +19,7 @@ class State(TypedDict):
 
     settings: Settings
     exchange: Exchange
+    own_tokens: OwnTokens
     verifier: IdentityVerifier
     profiles: Profiles
     database: Database
@@ -28,6 +30,11 @@ class State(TypedDict):
 async def _exchange(request: Request) -> Exchange:
     exchange: Exchange = request.state.exchange
     return exchange
+
+
+async def _own_tokens(request: Request) -> OwnTokens:
+    own_tokens: OwnTokens = request.state.own_tokens
+    return own_tokens
 
 
 async def _verifier(request: Request) -> IdentityVerifier:
@@ -61,6 +68,7 @@ async def _bad_tokens(request: Request) -> BadTokenLimit:
 
 
 ExchangeDep = Annotated[Exchange, Depends(_exchange)]
+OwnTokensDep = Annotated[OwnTokens, Depends(_own_tokens)]
 VerifierDep = Annotated[IdentityVerifier, Depends(_verifier)]
 ProfilesDep = Annotated[Profiles, Depends(_profiles)]
 DatabaseDep = Annotated[Database, Depends(_database)]

@@ -15,7 +15,11 @@ from sso_box_api.identity import NONCE_VERIFIER
 
 router = APIRouter()
 
+SHA256 = r"^[0-9a-fA-F]{64}$"
+
 Ascii = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
+
+Sha256 = Annotated[str, StringConstraints(pattern=SHA256)]
 
 NonceVerifier = Annotated[str, StringConstraints(pattern=NONCE_VERIFIER)]
 
@@ -38,6 +42,10 @@ class TokenRequest(BaseModel):
     )
     resource: Ascii | None = Field(
         default=None, description="file:ID or folder:ID, to bind the token to it"
+    )
+    rejected_token_sha256: Sha256 | None = Field(
+        default=None,
+        description="Of the Box token that Box no longer takes: SHA-256 in hex",
     )
     nonce_verifier: NonceVerifier | None = Field(
         default=None,
@@ -82,6 +90,7 @@ async def exchange_token(
                 scopes=asked.scope,
                 resource=asked.resource,
                 nonce_verifier=asked.nonce_verifier,
+                rejected_token_sha256=asked.rejected_token_sha256,
                 request_id=request_id_of(request),
                 client_address=address,
             )

@@ -7,7 +7,7 @@ audience, subject, times and what the provider's settings ask for.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -156,6 +156,8 @@ async def explain(
     issuers: IssuerRegistry,
     now: float,
     keys_of: Callable[[ProviderSettings], Awaitable[ProbeReport | None]],
+    *,
+    keep_claims: Collection[str] = (),
 ) -> Explanation:
     """``keys_of`` returns None for a provider that must not be asked now."""
     found = Explanation()
@@ -178,7 +180,8 @@ async def explain(
         _explain_before_keys(found, token, header, issuer.provider, now)
         report = await keys_of(issuer.provider)
         _explain_signature(found, token, header, issuer, report)
-    _explain_claims(found, token, issuer, now)
+    if _explain_claims(found, token, issuer, now):
+        found.identity = identify(issuer, token, now, keep_claims=keep_claims)
     return found
 
 
@@ -234,14 +237,13 @@ def _check_signed(
 
 def _explain_claims(
     found: Explanation, token: ParsedToken, issuer: TrustedIssuer, now: float
-) -> None:
+) -> bool:
     provider, claims = issuer.provider, token.unverified_claims
     before = len(found.checks)
     for name, check in CLAIM_CHECKS.items():
         facts = _facts(name, provider, claims, now)
         found.make(name, partial(check, issuer, claims, now), facts)
-    if all(check.outcome == "passed" for check in found.checks[before:]):
-        found.identity = identify(issuer, token, now)
+    return all(check.outcome == "passed" for check in found.checks[before:])
 
 
 def _facts(

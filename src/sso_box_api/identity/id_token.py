@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from sso_box_api.errors import TokenPolicy
 from sso_box_api.identity.claim_text import (
     ClaimValue,
     display_name,
@@ -67,6 +68,11 @@ class Identity:
     def signed_in_at(self) -> int:
         """When the person logged in, in epoch seconds, as far as the token tells."""
         return self.issued_at if self.auth_time is None else self.auth_time
+
+    def check_client(self, client_id: str | None) -> None:
+        """Raise ``TokenPolicy`` where a caller states another client than the token."""
+        if client_id not in {None, self.client_id, self.audience}:
+            raise TokenPolicy("client_id_mismatch")
 
 
 def check_before_keys(

@@ -147,6 +147,7 @@ class IdentityVerifier:
             self._issuers,
             self._clock(),
             self._published if online else self._held,
+            keep_claims=self._keep_claims,
         )
 
     async def close(self) -> None:

@@ -150,7 +150,9 @@ class Settings(DatabaseSettings):
         """
         template = self.provisioning.template
         of_users = (claim for p in self.providers for claim in p.box_user.claims)
-        return frozenset(of_users) | (template.claims if template else frozenset())
+        of_profiles = (c for p in self.profiles.values() for c in p.required_claims)
+        of_people = frozenset(of_users) | frozenset(of_profiles)
+        return of_people | (template.claims if template else frozenset())
 
     @field_validator("secret_keys")
     @classmethod

@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from sso_box_api.settings.base import PrintableAscii, Section, Slug
+from sso_box_api.settings.base import ClaimValues, PrintableAscii, Section, Slug
 from sso_box_api.settings.template import TemplateFile
 
 
@@ -85,9 +85,19 @@ class ProfileSettings(Section):
     """A named set of Box content scopes that a page may ask for."""
 
     scopes: tuple[str, ...] = Field(min_length=1)
-    resource: Literal["none", "optional", "required"] = Field(
+    resource: Literal["none", "optional", "required", "fixed"] = Field(
         default="optional",
         description="whether the token may or must be bound to one file or folder",
+    )
+    fixed_resource: (
+        Annotated[str, StringConstraints(pattern=r"^(file|folder):[1-9][0-9]{0,19}$")]
+        | None
+    ) = Field(default=None, description="file:ID or folder:ID, for resource = fixed")
+    max_life_s: int | None = Field(
+        default=None, ge=60, description="when a token is revoked that lives longer"
+    )
+    required_claims: dict[PrintableAscii, ClaimValues] = Field(
+        default={}, description='allowed values by claim: {"groups": ["sales"]}'
     )
     client_ids: tuple[PrintableAscii, ...] = Field(
         default=(), description="only these clients may ask; empty means all"
@@ -95,6 +105,13 @@ class ProfileSettings(Section):
     providers: tuple[Slug, ...] = Field(
         default=(), description="only these providers' people; empty means all"
     )
+
+    @model_validator(mode="after")
+    def _fixed_on_something(self) -> Self:
+        if (self.resource == "fixed") != (self.fixed_resource is not None):
+            message = "resource = fixed and fixed_resource go together"
+            raise ValueError(message)
+        return self
 
 
 # What each Box UI Element needs to be useful. item_share is left out on purpose: a
@@ -174,8 +191,17 @@ class ProvisioningSettings(Section):
 
 
 class LimitSettings(Section):
-    """What one caller may cost."""
+    """What one caller or one person may cost."""
 
     bad_tokens_per_minute: int = Field(
         default=60, ge=0, description="per client address; 0 turns the limit off"
+    )
+    mints_per_minute: int = Field(
+        default=30, ge=0, description="per account; 0 turns the limit off"
+    )
+    resource_tokens_per_account: int = Field(
+        default=50, ge=1, description="live tokens that are bound to a file or folder"
+    )
+    resource_refusal_memory_s: float = Field(
+        default=60.0, ge=0, description="how long a refused file or folder is not tried"
     )

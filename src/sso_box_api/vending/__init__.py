@@ -9,7 +9,10 @@ from sso_box_api.vending.ledger import (
     insert,
     unknown_keys,
 )
+from sso_box_api.vending.limits import MintRate, close_surplus
+from sso_box_api.vending.probes import end_probe, take_probe
 from sso_box_api.vending.profiles import (
+    Asking,
     Grant,
     Profiles,
     Resource,
@@ -22,6 +25,8 @@ from sso_box_api.vending.sweep import (
     bury,
     close_account,
     close_accounts,
+    close_due,
+    close_one,
     count_live,
     count_pending,
     delete_expired,
@@ -35,10 +40,12 @@ from sso_box_api.vending.sweep import (
 
 __all__ = [
     "PENDING_CHANNEL",
+    "Asking",
     "DamagedHandle",
     "Grant",
     "LedgerKeys",
     "LiveVend",
+    "MintRate",
     "Profiles",
     "Resource",
     "SealedVend",
@@ -47,9 +54,13 @@ __all__ = [
     "check_answer",
     "close_account",
     "close_accounts",
+    "close_due",
+    "close_one",
+    "close_surplus",
     "count_live",
     "count_pending",
     "delete_expired",
+    "end_probe",
     "find_live",
     "hurry",
     "insert",
@@ -58,6 +69,7 @@ __all__ = [
     "parse_resource",
     "put_off",
     "take_pending",
+    "take_probe",
     "unknown_keys",
     "worth_waiting",
 ]

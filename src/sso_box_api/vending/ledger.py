@@ -48,11 +48,32 @@ class VendKey:
 
 @dataclass(frozen=True, slots=True)
 class LiveVend:
-    """A token that is out. ``expires_at`` is Box's own, an aware datetime."""
+    """A token that is out. ``expires_at``: Box's own end, or ours before it; aware.
+
+    ``read_at``: when it was read from the ledger; ``probed_at``: when Box last said
+    whether it lives, both by PostgreSQL's clock.
+    """
 
     id: UUID
     token: str = field(repr=False)
     expires_at: datetime
+    read_at: datetime | None = None
+    probed_at: datetime | None = None
+
+    @property
+    def sha256(self) -> str:
+        return token_sha256(self.token)
+
+    def was_probed_after(self, earlier: Self) -> bool:
+        """Whether Box was asked about this very token since ``earlier`` was read."""
+        if earlier.id != self.id or earlier.read_at is None or self.probed_at is None:
+            return False
+        return self.probed_at > earlier.read_at
+
+
+def token_sha256(token: str) -> str:
+    """Name a token without holding it."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 class DamagedHandle(Exception):
@@ -106,10 +127,12 @@ async def find_live(
     Rows under keys this process does not hold are passed over: while a key is being
     rotated in, an older process mints its own.
     """
-    left = col(VendRow.expires_at) - func.clock_timestamp()
+    # LEAST passes over NULL.
+    ends_at = func.least(VendRow.expires_at, VendRow.revoke_at)
+    left = ends_at - func.clock_timestamp()
     lived = func.clock_timestamp() - col(VendRow.minted_at)
     statement = (
-        select(VendRow)
+        select(VendRow, ends_at, func.clock_timestamp())
         .where(
             VendRow.state == "live",
             VendRow.identity_id == key.identity_id,
@@ -124,11 +147,17 @@ async def find_live(
         .order_by(col(VendRow.minted_at).desc())
         .limit(1)
     )
-    row = (await session.exec(statement)).first()
-    if row is None:
+    found = (await session.exec(statement)).first()
+    if found is None:
         return None
+    row, ends, read_at = found
     return LiveVend(
-        row.id, keys.open(row.id, row.account_id, row.handle), row.expires_at
+        row.id,
+        keys.open(row.id, row.account_id, row.handle),
+        ends,
+        read_at=read_at,
+        # With a lease the question was begun, and not answered.
+        probed_at=row.probed_at if row.lease_until is None else None,
     )
 
 
@@ -142,8 +171,11 @@ async def insert(
     token: str,
     expires_at: float,
     state: Literal["live", "revoke_pending"],
+    max_life_s: int | None = None,
 ) -> LiveVend:
     """List a freshly minted token. ``expires_at`` in epoch seconds.
+
+    ``max_life_s``: from now, after which it is revoked.
 
     As ``revoke_pending`` it may be listed already, by a commit whose answer was lost.
     The caller is the first to revoke it then, and has half a minute for that.
@@ -159,13 +191,15 @@ async def insert(
         profile=key.profile,
         scopes=" ".join(key.scopes),
         resource=key.resource,
-        token_sha256=hashlib.sha256(token.encode()).hexdigest(),
+        token_sha256=token_sha256(token),
         handle=keys.seal(vend_id, account_id, token),
         key_id=keys.ids[0],
         state=state,
         expires_at=expiry,
     )
     values = row.model_dump(exclude={"minted_at"})
+    if max_life_s is not None:
+        values["revoke_at"] = func.clock_timestamp() + timedelta(seconds=max_life_s)
     statement = pg_insert(VendRow).values(values)
     if state == "revoke_pending":
         pending = {
@@ -177,9 +211,11 @@ async def insert(
             .values({**values, **pending})
             .on_conflict_do_update(index_elements=["token_sha256"], set_=pending)
         )
-    listed = await session.exec(statement.returning(col(VendRow.id)))
-    vend_id = listed.scalar_one()
-    return LiveVend(vend_id, token, expiry)
+    returned = statement.returning(
+        col(VendRow.id), func.least(VendRow.expires_at, VendRow.revoke_at)
+    )
+    vend_id, ends_at = (await session.exec(returned)).one()
+    return LiveVend(vend_id, token, ends_at)
 
 
 async def unknown_keys(session: AsyncSession, keys: LedgerKeys) -> bool:

@@ -86,11 +86,24 @@ def parse_resource(text: str | None) -> Resource | None:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a request may have: sorted scopes of one profile, on one resource or all."""
+    """What a request may have: sorted scopes of one profile, on one resource or all.
+
+    ``max_life_s``: after which this service ends the token, None for Box's own time.
+    """
 
     profile: str
     scopes: tuple[str, ...]
     resource: Resource | None
+    max_life_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """For whom a profile is asked: the client, and the person by a verified token."""
+
+    provider: str
+    client_id: str
+    claims: Mapping[str, str | int | bool | tuple[str, ...]]
 
 
 class Profiles:
@@ -119,8 +132,7 @@ class Profiles:
         profile: str | None,
         scopes: Sequence[str] | None,
         resource: str | None,
-        provider: str,
-        client_id: str,
+        asking: Asking,
     ) -> Grant:
         """Decide what this caller may ask Box for.
 
@@ -131,22 +143,41 @@ class Profiles:
         rules = self._profiles.get(name)
         if rules is None:
             raise UnknownProfile
-        if rules.client_ids and client_id not in rules.client_ids:
-            raise ProfileNotAllowed("client_id")
-        if rules.providers and provider not in rules.providers:
-            raise ProfileNotAllowed("provider")
+        if (reason := _closed_by(rules, asking)) is not None:
+            raise ProfileNotAllowed(reason)
         asked = set(rules.scopes if scopes is None else scopes)
         if excess := asked.difference(rules.scopes):
             # Only names of Box's own are repeated: the rest may be anything.
             known = sorted(excess & CONTENT_SCOPES)
             members = {"excess": known, "unknown_scopes": len(excess) - len(known)}
             raise ScopeNotInProfile("excess", members=members)
-        where = parse_resource(resource)
-        if where is None and rules.resource == "required":
-            raise BadResource("required")
-        if where is not None and rules.resource == "none":
-            raise BadResource("not_taken")
-        return Grant(name, tuple(sorted(asked)), where)
+        where = _on(rules, parse_resource(resource))
+        return Grant(name, tuple(sorted(asked)), where, rules.max_life_s)
+
+    def limits_of(self, grant: Grant) -> list[str]:
+        """Say for an administrator what makes a grant less than one might expect."""
+        rules = self._profiles[grant.profile]
+        told = []
+        if left := sorted(set(rules.scopes).difference(grant.scopes)):
+            told.append(f"not asked for: {' '.join(left)}")
+        if rules.resource == "fixed":
+            told.append("the profile fixes the resource")
+        if rules.max_life_s is not None:
+            told.append(f"the profile ends it after {rules.max_life_s} s")
+        return told
+
+    def others(self, profile: str | None, asking: Asking) -> list[str]:
+        """Say of every other profile whether it is open to the same caller."""
+        asked = self._default if profile is None else profile
+        closed = {
+            name: _closed_by(rules, asking)
+            for name, rules in self._profiles.items()
+            if name != asked
+        }
+        return [
+            f"{name} is {f'closed by {why}' if why else 'open'}"
+            for name, why in closed.items()
+        ]
 
     def public(self) -> list[dict[str, object]]:
         """Describe the profiles for a page in the logged-out state."""
@@ -154,6 +185,36 @@ class Profiles:
             {"name": name, "scopes": sorted(p.scopes), "resource": p.resource}
             for name, p in self._profiles.items()
         ]
+
+
+def _closed_by(rules: ProfileSettings, asking: Asking) -> str | None:
+    """The rule that closes a profile to this caller; None if it is open."""
+    if rules.client_ids and asking.client_id not in rules.client_ids:
+        return "client_id"
+    if rules.providers and asking.provider not in rules.providers:
+        return "provider"
+    for claim, allowed in rules.required_claims.items():
+        value = asking.claims.get(claim)
+        # Of a list, such as groups, one that is allowed is enough.
+        said = value if isinstance(value, tuple) else (value,)
+        # By type as well: in Python 1 equals True.
+        if not any(type(a) is type(b) and a == b for a in said for b in allowed):
+            return f"required_claims.{claim}"
+    return None
+
+
+def _on(rules: ProfileSettings, asked: Resource | None) -> Resource | None:
+    """What the token is bound to by the profile's rule. Raises ``BadResource``."""
+    if rules.resource == "fixed":
+        fixed = parse_resource(rules.fixed_resource)
+        if asked not in {None, fixed}:
+            raise BadResource("fixed")
+        return fixed
+    if asked is None and rules.resource == "required":
+        raise BadResource("required")
+    if asked is not None and rules.resource == "none":
+        raise BadResource("not_taken")
+    return asked
 
 
 def check_answer(

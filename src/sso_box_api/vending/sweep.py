@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Update, func
 from sqlmodel import and_, col, delete, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from sso_box_api.vending.ledger import token_sha256
 from sso_box_api.vending.tables import VendRow
 
 # Sent in the transaction that makes rows pending, to whoever works on them.
@@ -49,6 +50,26 @@ async def close_account(session: AsyncSession, account_id: UUID) -> int:
     return await hurry(session, account_id)
 
 
+async def close_one(
+    session: AsyncSession, token: str, identity_id: UUID, client_id: str
+) -> bool:
+    """Mark a live token of this identity and client for revocation, if it is one."""
+    closing = (
+        update(VendRow)
+        .where(
+            col(VendRow.token_sha256) == token_sha256(token),
+            col(VendRow.identity_id) == identity_id,
+            col(VendRow.client_id) == client_id,
+            col(VendRow.state) == "live",
+        )
+        .values(state="revoke_pending", lease_until=None)
+    )
+    if (await session.exec(closing)).rowcount == 0:
+        return False
+    await session.exec(select(func.pg_notify(PENDING_CHANNEL, "")))
+    return True
+
+
 async def close_accounts(session: AsyncSession, account_ids: Sequence[UUID]) -> int:
     """Mark every live token of these accounts for revocation; count them.
 
@@ -57,12 +78,31 @@ async def close_accounts(session: AsyncSession, account_ids: Sequence[UUID]) -> 
     closing = (
         update(VendRow)
         .where(col(VendRow.account_id).in_(account_ids), col(VendRow.state) == "live")
-        .values(state="revoke_pending")
+        .values(state="revoke_pending", lease_until=None)
     )
     count = (await session.exec(closing)).rowcount
     if count:
         await session.exec(select(func.pg_notify(PENDING_CHANNEL, "")))
     return count
+
+
+async def close_due(session: AsyncSession, *, limit: int) -> None:
+    """Mark live tokens for revocation whose profile gives them no longer a life."""
+    due = (
+        select(VendRow.id)
+        .where(
+            VendRow.state == "live", col(VendRow.revoke_at) <= func.clock_timestamp()
+        )
+        .limit(limit)
+        # Whoever else closes such tokens waits for nobody, and keeps nobody waiting.
+        .with_for_update(skip_locked=True)
+    )
+    closing = (
+        update(VendRow)
+        .where(col(VendRow.id).in_(due))
+        .values(state="revoke_pending", lease_until=None)
+    )
+    await session.exec(closing)
 
 
 async def count_live(session: AsyncSession) -> int:

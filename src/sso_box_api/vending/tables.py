@@ -36,7 +36,13 @@ class VendRow(SQLModel, table=True):
         },
     )
     expires_at: datetime = Field(sa_type=_TIME)
-    # While pending: until when somebody works on it, and how often somebody did.
+    # When this service ends it itself, where its profile says how long it may live.
+    revoke_at: datetime | None = Field(default=None, sa_type=_TIME)
+    # How often Box was asked of late whether it still takes it, and when it last was.
+    probes: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    probed_at: datetime | None = Field(default=None, sa_type=_TIME)
+    # While pending: until when somebody works on it, and how often somebody did. While
+    # live: until when somebody asks Box about it.
     lease_until: datetime | None = Field(default=None, sa_type=_TIME)
     tries: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
 
@@ -63,4 +69,10 @@ class VendRow(SQLModel, table=True):
             postgresql_where=text("state = 'revoke_pending'"),
         ),
         Index("ix_vend_expires_at", "expires_at"),
+        Index(
+            "ix_vend_revoke_at",
+            "revoke_at",
+            postgresql_where=text("state = 'live' AND revoke_at IS NOT NULL"),
+        ),
+        Index("ix_vend_account_minted", "account_id", "minted_at"),
     )
