@@ -45,6 +45,10 @@ async def test_sign_out_ends_older_logins_and_kills_what_was_handed_out(
         refused = await api.exchange(token)
         assert (refused.status_code, refused.json()["code"]) == (401, "signed_out")
         assert 'max_age="0"' in refused.headers["www-authenticate"]
+        # An open page asks here whether it may go on.
+        headers = {"Authorization": f"Bearer {token}"}
+        me = await api.http.get("/v1/me", headers=headers)
+        assert (me.status_code, me.json()["code"]) == (401, "signed_out")
     assert (await api.exchange(_login(api, 2))).status_code == 200
     [event] = [one for one in audit_log if one["event"] == "sign_out"]
     assert (event["outcome"], event["subject"], event["closed"]) == ("done", "ada", 2)

@@ -71,6 +71,9 @@ async def me(
     async with database.transaction() as session:
         account = await accounts.find(session, identity.namespace, identity.subject)
         steps = await furnishing.steps_of(session, account.id) if account else []
+    if account is not None:
+        # Said of who is locked, but to no login that the person has ended.
+        account.check_login(identity.signed_in_at)
     return MeResponse(
         identity=Me(
             provider=identity.provider,

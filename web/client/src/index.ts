@@ -75,7 +75,7 @@ export interface SsoBox {
 // What is undefined does not reach the body.
 type TokenRequest = {
   [Member in keyof SchemaTokenRequest]: SchemaTokenRequest[Member] | undefined;
-} & { rejected_token_sha256: string | undefined };
+};
 
 const BOX_ORIGINS = ["https://api.box.com", "https://upload.box.com"];
 
