@@ -643,7 +643,10 @@ def test_explain_says_what_would_come_of_a_token(
     assert offline.stdout.splitlines()[-1] == "undecided"
     online = run("explain", "--online", "--scope", "base_explorer", stdin=token)
     assert online.exit_code == 0, online.output
-    assert "ok   profile: explorer: base_explorer; not asked for: item_delete " in online.stdout
+    assert (
+        "ok   profile: explorer: base_explorer; not asked for: item_delete "
+        in online.stdout
+    )
     assert online.stdout.splitlines()[-1] == "granted"
     for segment in token.split("."):
         assert segment not in offline.output + online.output
