@@ -28,7 +28,7 @@ class Size(NamedTuple):
 
 
 FULL = Size(
-    rounds=5, round_s=1.0, logins=96, alone=20, counted=100, starts=3, finds=3_000
+    rounds=5, round_s=1.0, logins=96, alone=20, counted=40, starts=3, finds=3_000
 )
 # Says whether everything works, not how fast it is.
 QUICK = Size(rounds=1, round_s=0.1, logins=32, alone=2, counted=5, starts=1, finds=200)
