@@ -119,9 +119,17 @@ class Stack:
 
     @contextmanager
     def service(
-        self, database_url: str, *, workers: int = 1, pinned: bool = True
+        self,
+        database_url: str,
+        *,
+        workers: int = 1,
+        pinned: bool = True,
+        more: Mapping[str, str] | None = None,
     ) -> Iterator[Server]:
-        """Run the service by its own command, as in production."""
+        """Run the service by its own command, as in production.
+
+        ``more``: further settings, by the names of their variables.
+        """
         provider = {
             "id": "bench",
             "kind": "generic",
@@ -139,6 +147,7 @@ class Stack:
             "SSO_BOX_BOX__CALLS_PER_MINUTE": "1000000000",
             "SSO_BOX_PROVIDERS": json.dumps([provider]),
             "SSO_BOX_ALLOW_LOOPBACK_HTTP": "true",
+            **(more or {}),
         }
         command: list[str | Path] = [
             _BIN / "sso-box-api",
