@@ -12,7 +12,7 @@ WORKERS ?= 3
 COMPILED_ONCE := PYTHONDONTWRITEBYTECODE=
 
 # Silent when it holds, so that the test runner's summary stays the last line.
-at-least = $(BIN)/coverage report --include='$(2)' --fail-under=$(1) >/dev/null \
+at-least = $(BIN)/coverage report --include='$(2)' --fail-under=$(1) >/dev/null 2>&1 \
 	|| { echo "coverage of $(2) is below $(1) %" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
