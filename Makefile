@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 NODE_STAMP := tests/node/node_modules/.package-lock.json
 BENCH_NODE_STAMP := benchmarks/node/node_modules/.package-lock.json
 # More than cores: many tests wait for a clock, a server or a lease.
-WORKERS ?= 3
+WORKERS ?= 4
 # Where the environment forbids it, every process that a test starts compiles anew.
 COMPILED_ONCE := PYTHONDONTWRITEBYTECODE=
 
