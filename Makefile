@@ -16,7 +16,7 @@ at-least = $(BIN)/coverage report --include='$(2)' --fail-under=$(1) >/dev/null 
 	|| { echo "coverage of $(2) is below $(1) %" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full bench check format web-check web-test web-types browser-test lock clean
+.PHONY: help setup demo test test-full bench bench-box check format web-check web-test web-types browser-test lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ test-full: setup ## The same at full size, with the figures as one JSON object a
 bench: setup ## Measure beside a bare route and Box's quickstarts; one JSON object (ARGS="--svg FILE", --quick)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) --silent $(BENCH_NODE_STAMP) || true
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-box: setup ## Measure the Box client beside bare calls and Box's Node SDK
+	@$(BIN)/python -m benchmarks.box_client
 
 $(BENCH_NODE_STAMP): benchmarks/node/package-lock.json
 	@cd benchmarks/node && npm ci --silent
