@@ -92,7 +92,7 @@ async def test_reports_at_one_time_are_one_probe_in_all_processes(
 ) -> None:
     token = await _token(api)
     await box.requests()
-    await box.fault("GET", "/2.0/users/me", delay_ms=150)
+    await box.fault("GET", "/2.0/users/me", delay_ms=1000)
     async with Api.start(settings, emulator, idp_app) as elsewhere:
         reports = [
             _token(process, rejected_token_sha256=_sha256(token))
@@ -112,7 +112,7 @@ async def test_reports_of_a_dead_token_at_one_time_mint_one_in_each_process(
     dead = await _token(api)
     _kill(emulator, dead)
     await box.requests()
-    await box.fault("GET", "/2.0/users/me", delay_ms=100)
+    await box.fault("GET", "/2.0/users/me", delay_ms=700)
     async with Api.start(settings, emulator, idp_app) as elsewhere:
         reports = [
             _token(process, rejected_token_sha256=_sha256(dead))
