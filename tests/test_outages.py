@@ -72,6 +72,7 @@ async def test_readiness_fails_without_a_database(
 ) -> None:
     server = own_postgres
     settings_values["database_url"] = server.url
+    settings_values["vending"] = {"grace_s": 0}
     settings = Settings.model_validate(settings_values)
     async with Api.start(settings, emulator, idp_app) as api:
         assert (await api.http.get("/readyz")).json()["status"] == "ok"

@@ -250,6 +250,7 @@ async def open_parts(
             keys=LedgerKeys(settings.secret_keys),
             # Trusted by nobody until a background listens to what changes.
             memory=Memory(
+                most=settings.vending.remembered_logins,
                 grace_s=settings.vending.grace_s,
                 renew_below_s=settings.vending.renew_below_s,
             ),
