@@ -126,10 +126,10 @@ async def test_bad_tokens_are_counted_by_host(
 ) -> None:
     limit = BadTokenLimit(1)
     with pytest.raises(TokenExpired):
-        async with limit.counting(first):
+        with limit.counting(first):
             raise TokenExpired
     with pytest.raises(TooManyBadTokens if together else TokenExpired):
-        async with limit.counting(second):
+        with limit.counting(second):
             raise TokenExpired
 
 

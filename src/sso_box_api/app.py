@@ -344,15 +344,17 @@ def _state(parts: Parts, exchange: Exchange) -> State:
 
 
 class _Service(FastAPI):
-    """FastAPI, with our error bodies in the OpenAPI document instead of its own."""
+    """FastAPI, with the bodies in the OpenAPI document that it does not read itself."""
 
     @override
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             document = super().openapi()
             schemas = document["components"]["schemas"]
-            for model in (Problem, OAuthError):
-                schemas[model.__name__] = model.model_json_schema()
+            for model in (token.TokenRequest, Problem, OAuthError):
+                schema = schemas[model.__name__] = model.model_json_schema()
+                for of_field in schema["properties"].values():
+                    of_field.pop("default", None)
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
         return super().openapi()
