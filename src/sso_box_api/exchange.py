@@ -106,12 +106,13 @@ class Exchange:
             grant = self._authorise(request, identity)
             _fill_grant(event, grant)
             known = await self._recall(identity, grant, proof, request)
+            is_again = known and known.id_token_sha256 == identity.token_sha256
             if known is None:
                 known = await self._serve(identity, grant, proof, request, event)
             _fill_known(event, known)
             if self._memory.is_aging(known):
                 self._vendor.renew(_order(known.account, identity, grant))
-            if await self._provisioner.furnish(
+            if not is_again and await self._provisioner.furnish(
                 known.account, _person(identity), identity.issued_at
             ):
                 self._memory.forget(str(known.account.id))
@@ -173,7 +174,8 @@ class Exchange:
             account = await self._account(event, identity, proof)
             order = _order(account, identity, grant, request.rejected_token_sha256)
             vend, event.vend = await self._vendor.vend(order)
-        return self._memory.keep(_key(identity, grant), account, vend, begun)
+        sha256 = identity.token_sha256
+        return self._memory.keep(_key(identity, grant), account, vend, sha256, begun)
 
     async def _account(
         self, event: RequestEvent, identity: Identity, proof: NonceProof | None
