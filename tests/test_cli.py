@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.fernet import Fernet
@@ -126,9 +127,13 @@ def server(environment: dict[str, str]) -> Iterator[str]:
         yield url
 
 
-def test_served_with_workers_it_exchanges_locks_and_limits(
+def test_served_with_workers_on_uvloop_it_exchanges_locks_and_limits(
     server: str, idp: tuple[str, Any]
 ) -> None:
+    children = psutil.Process().children(recursive=True)
+    loaded = [" ".join(m.path for m in child.memory_maps()) for child in children]
+    # One of the workers has answered; the other one may still be starting.
+    assert any("uvloop" in maps and "httptools" in maps for maps in loaded)
     token = idp[1].mint(aud="demo-spa")
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(base_url=server) as http:
