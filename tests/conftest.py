@@ -24,7 +24,7 @@ from starlette.applications import Starlette
 from typing_extensions import override
 
 from sso_box_api import db
-from sso_box_api.app import Parts
+from sso_box_api.parts import Parts
 from sso_box_api.settings import DatabaseSettings, Settings
 from sso_box_devkit.box import Enterprise, create_box_emulator
 from sso_box_devkit.box.settings import Settings as EmulatorSettings
