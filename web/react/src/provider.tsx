@@ -69,6 +69,14 @@ function BoxProvider(props: SsoBoxProviderProps) {
     });
   }, [userManager, baseUrl, boxOrigins, nonceProof]);
   useEffect(() => forgetWith(userManager.events, box), [userManager, box]);
+  useEffect(() => {
+    if (!loginRequired) return;
+    // A login that did not leave the page, in a window of its own for example.
+    return userManager.events.addUserLoaded(() => {
+      box.clear();
+      setLoginRequired(null);
+    });
+  }, [userManager, box, loginRequired]);
   const context = useMemo<SsoBoxContext>(
     () => ({
       box,

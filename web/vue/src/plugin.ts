@@ -70,6 +70,10 @@ function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOpti
     forgetWith(userManager.events, box),
     userManager.events.addUserLoaded((loaded) => {
       user.value = loaded;
+      if (!loginRequired.value) return;
+      // A login that did not leave the page, in a window of its own for example.
+      box.clear();
+      loginRequired.value = null;
     }),
     userManager.events.addUserUnloaded(() => {
       user.value = null;
