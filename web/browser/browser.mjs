@@ -60,6 +60,30 @@ export class Window {
     await this.page.getByText("All Files").first().waitFor();
   }
 
+  /** The Explorer's row; a click on its cells selects it. */
+  row(name) {
+    return this.page.getByRole("row").filter({ hasText: name });
+  }
+
+  async enter(folder) {
+    await this.row(folder).getByText(folder).first().click();
+  }
+
+  /** The Explorer has shown what is in the folder, be it nothing. */
+  async listed() {
+    const nothing = this.page.getByText("There are no items in this folder");
+    await nothing.or(this.page.getByRole("gridcell").first()).first().waitFor();
+  }
+
+  async preview(name) {
+    await this.enter(name);
+    const preview = this.page.getByRole("complementary", {
+      name: `Preview of ${name}`,
+    });
+    await preview.waitFor();
+    return preview;
+  }
+
   /** Keep a picture, and hold what is on it against the rules of accessibility. */
   async fine(name) {
     await this.page.screenshot({ path: `${SHOTS}${name}.png`, fullPage: true });

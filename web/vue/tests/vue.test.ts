@@ -233,6 +233,18 @@ describe("the plugin", () => {
     });
   });
 
+  test("asks at the login for what the service wants of it", async () => {
+    const redirect = vi.spyOn(users, "signinRedirect").mockResolvedValue();
+    const challenge =
+      'Bearer realm="x", error="insufficient_user_authentication", max_age="0", acr_values="mfa"';
+    wire.once(() => problem(401, "signed_out", { "WWW-Authenticate": challenge }));
+    const { box, signIn } = context();
+    await box.boxToken().catch(String);
+    await signIn({ login_hint: "ada" });
+    const wanted = { max_age: 0, acr_values: "mfa", login_hint: "ada" };
+    expect(redirect).toHaveBeenCalledWith(wanted);
+  });
+
   test("signs out at the service first, then at the provider", async () => {
     const order: string[] = [];
     wire.always = ({ method, url }) => {
