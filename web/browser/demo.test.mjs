@@ -129,8 +129,11 @@ step("a file that the Explorer uploads stands at Box with the same SHA-1", async
   await chosen.setInputFiles({ name: "upload.txt", mimeType: "text/plain", buffer });
   await ada.page.getByRole("button", { name: "Upload", exact: true }).click();
   await stands("upload.txt", buffer, "Papers");
+  const close = ada.page.getByRole("button", { name: "Close", exact: true });
+  const words = await ada.page.getByText("Success!").boundingBox();
+  assert.ok((await close.boundingBox()).y > words.y, "the footer is below the files");
   await ada.fine("06-explorer-uploaded");
-  await ada.page.getByRole("button", { name: "Close", exact: true }).click();
+  await close.click();
   await ada.row("upload.txt").waitFor();
   ada.quiet();
 });
@@ -276,7 +279,7 @@ step("a set-up that Box refuses is said, and keeps nobody from the files", async
     await emmy.page.goto(page);
     await emmy.page.getByRole("button", { name: "Sign in", exact: true }).click();
     await emmy.page.getByRole("button", { name: "Emmy Noether" }).click();
-    await emmy.page.getByText("Something of yours could not be set up").waitFor();
+    await emmy.page.getByText("Your set-up is not complete").waitFor();
     await emmy.page.getByText("For everybody").first().waitFor();
     await emmy.fine(page === stack.page ? "16-set-up-failed" : "17-vue-set-up-failed");
     emmy.quiet();

@@ -73,9 +73,8 @@ export function setUpOf(me: Me | undefined): SetUp {
 
 function noticeOf(pending: number, failed: number): string | undefined {
   // What lies in a folder that failed is pending for as long.
-  if (failed) {
-    return "Something of yours could not be set up yet. It is tried again by itself.";
-  }
+  if (failed)
+    return "Your set-up is not complete. What failed is tried again by itself.";
   if (pending) return "Your folders are being set up. They appear here by themselves.";
   return undefined;
 }
