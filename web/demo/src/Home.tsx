@@ -15,7 +15,7 @@ import { Uploader } from "./Uploader.js";
 import { who } from "./who.js";
 
 // Often, so that the demo shows it; 15 seconds would do for most.
-const LOOK_AGAIN_MS = 1500;
+const LOOK_AGAIN_MS = 1000;
 
 const ROOT: Item = { id: "0", type: "folder", name: "All Files" };
 
