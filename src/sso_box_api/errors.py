@@ -29,6 +29,7 @@
     │   ├── ProfileNotAllowed         profile_not_allowed
     │   ├── ScopeNotInProfile         scope_not_in_profile
     │   ├── ResourceNotAccessible     resource_not_accessible
+    │   ├── AccessSuspended           access_suspended
     │   ├── AccountLocked             account_locked
     │   ├── AccountRemoved            account_removed
     │   ├── EmailNotAllowed           email_not_allowed
@@ -317,6 +318,14 @@ class ResourceNotAccessible(Refused):
     oauth_error = "invalid_target"
     title = "Resource not accessible"
     detail = "The resource does not exist or is not open to this person."
+
+
+class AccessSuspended(Refused):
+    """An administrator locked a whole provider or client, as in an incident."""
+
+    code = "access_suspended"
+    title = "Access suspended"
+    detail = "Access by this login or application is suspended; ask an administrator."
 
 
 class AccountLocked(Refused):

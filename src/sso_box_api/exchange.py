@@ -145,7 +145,13 @@ class Exchange:
     ) -> Account:
         """Find the account with its Box user; a first login makes both."""
         async with self._database.transaction() as session:
-            account = await accounts.find(session, identity.namespace, identity.subject)
+            account = await accounts.look_up(
+                session,
+                identity.namespace,
+                identity.subject,
+                provider=identity.provider,
+                client_id=identity.client_id,
+            )
             if account is not None:
                 account.check_gate(identity.signed_in_at)
                 await _settle(session, account, identity, proof)
