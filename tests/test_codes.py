@@ -95,6 +95,11 @@ def _account_is(change: str) -> Way:
     return way
 
 
+async def _provider_locked(stack: Stack) -> httpx.Response:
+    await stack.sql("INSERT INTO suspension VALUES ('provider', 'main', 'an incident')")
+    return await stack.exchange()
+
+
 def _box_is(**settings: Any) -> Way:
     async def way(stack: Stack) -> httpx.Response:
         await stack.box.settings(**settings)
@@ -287,6 +292,7 @@ CASES = {
     "resource_not_accessible": Case(
         403, _asked(resource="folder:1"), (400, "invalid_target")
     ),
+    "access_suspended": Case(403, _provider_locked, _DENIED),
     "account_locked": Case(403, _account_is("locked_at = now()"), _DENIED),
     "account_removed": Case(403, _account_is("removed_at = now()"), _DENIED),
     "email_not_allowed": Case(

@@ -1,14 +1,14 @@
 """Providers and clients that are locked as a whole.
 
 Revision: 0008
-Follows: 0006
+Follows: 0007
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("settled_at", _TIME, nullable=True),
         sa.Column("closed_to", sa.Uuid(), nullable=True),
         sa.Column("closed_at", _TIME, nullable=True),
+        sa.Column("closed_tokens", sa.Integer(), server_default="0", nullable=False),
         sa.CheckConstraint(
             "kind IN ('provider', 'client')", name=op.f("ck_suspension_kind")
         ),

@@ -42,6 +42,7 @@ from sso_box_api.reconciliation import Reconciliation
 from sso_box_api.restoration import Restoration
 from sso_box_api.revocation import Revoker
 from sso_box_api.settings import ProviderSettings, Settings, load_settings
+from sso_box_api.suspension import Suspensions
 from sso_box_api.vending import LedgerKeys, Profiles
 from sso_box_api.vendor import Vendor
 
@@ -118,6 +119,9 @@ class Parts:
             box_app=self.box_app,
         )
 
+    def suspensions(self) -> Suspensions:
+        return Suspensions(self.database, self.revoker(put_off_s=0.5, background=False))
+
     async def every_candidate(self) -> AsyncIterator[Candidate]:
         """Yield every identity with its account; no more than a page is held."""
         after: UUID | None = None
@@ -152,7 +156,8 @@ class Parts:
         interval_s = self.settings.vending.sweep_interval_s
         revoker = self.revoker(put_off_s=interval_s, background=True)
         left_overs = LeftOvers(self.database, self.box)
-        jobs = (revoker.work, left_overs.work, provisioner.work)
+        suspensions = Suspensions(self.database, revoker)
+        jobs = (suspensions.work, revoker.work, left_overs.work, provisioner.work)
         return Background(self.database, self.memory, jobs, interval_s=interval_s)
 
     def revoker(self, *, put_off_s: float, background: bool) -> Revoker:
@@ -191,6 +196,13 @@ class Parts:
                     box_app=self.box_app,
                 )
             )
+            problems += [
+                f"SSO_BOX_PROVIDERS: the provider {s.value} is locked and has no entry"
+                " of this id; put its id back, for under another one its people may"
+                f" come, or lift the lock: `sso-box-api unlock --provider {s.value}`"
+                for s in await accounts.list_suspensions(session)
+                if s.kind == "provider" and s.value not in namespaces
+            ]
             if await vending.unknown_keys(session, self.keys):
                 problems.append(
                     "SSO_BOX_SECRET_KEYS: live tokens are stored under a key that is"

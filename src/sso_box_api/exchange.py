@@ -242,6 +242,7 @@ async def _settle(
             session,
             account,
             client_id,
+            provider=identity.provider,
             signed_in_at=identity.signed_in_at,
             session_s=session_s,
         )

@@ -10,9 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from sso_box_api import accounts, vending
-from sso_box_api.accounts import Account
+from sso_box_api.accounts import Account, Suspension
 from sso_box_api.db import AsyncSession, Database
-from sso_box_api.errors import DatabaseUnavailable, EmailNotAllowed, SsoBoxError
+from sso_box_api.errors import (
+    AccessSuspended,
+    DatabaseUnavailable,
+    EmailNotAllowed,
+    SsoBoxError,
+)
 from sso_box_api.identity import (
     Explanation,
     Identity,
@@ -112,6 +117,8 @@ class Explainer:
                 account = await accounts.find(
                     session, identity.namespace, identity.subject
                 )
+                for suspension in await accounts.list_suspensions(session):
+                    _explain_suspension(found, identity, suspension)
                 self._explain_account(found, identity, account)
                 # Where something refuses it, nothing would be handed out.
                 if account and account.box_user_id and grant and not found.refusals:
@@ -172,6 +179,17 @@ class Explainer:
         if _rules(found).kind == "managed":
             return "the managed user of the e-mail address"
         return accounts.external_id(self._realm, identity.namespace, identity.subject)
+
+
+def _explain_suspension(
+    found: Explanation, identity: Identity, suspension: Suspension
+) -> None:
+    through = {"provider": identity.provider, "client": identity.client_id}
+    if through[suspension.kind] == suspension.value:
+        told = (
+            f"the {suspension.kind} is locked since {suspension.since:%Y-%m-%d %H:%M}"
+        )
+        found.failed("lock", AccessSuspended(suspension.kind), told)
 
 
 def _rules(found: Explanation) -> BoxUserSettings:

@@ -169,9 +169,10 @@ async def look_up(
         .outerjoin(IdentityRow, same)
         .outerjoin(AccountRow, col(AccountRow.id) == col(IdentityRow.account_id))
     )
-    suspended, *found = (await session.exec(statement)).one()
+    suspended, identity_id, row, digest = (await session.exec(statement)).one()
     refuse(suspended)
-    return to_account(*found) if found[1] is not None else None
+    account: AccountRow | None = row  # of an outer join
+    return to_account(identity_id, account, digest) if account else None
 
 
 async def is_open(session: AsyncSession, account_id: UUID, box_user_id: str) -> bool:
@@ -199,7 +200,7 @@ async def gate_for_vend(
     FOR SHARE makes a lock wait for this transaction, and this one for a lock: a token
     is either on the list that the lock revokes, or never leaves. A relink is waited
     for alike: a token for the Box user that the account had is refused after it. Who
-    closes a suspension waits for this transaction, too (``suspensions.settle``).
+    closes a suspension waits for this transaction, too (``settle_suspension``).
     ``alone`` keeps other mints of the account waiting as well (FOR NO KEY UPDATE).
     """
     statement = (

@@ -27,7 +27,7 @@ class Suspension:
     """``value``: a provider's id, or a client id.
 
     ``settled``: no mint is under way that has not seen it. ``closed_to``: the identity
-    up to which its tokens are closed; ``closed``: all of them are.
+    up to which its tokens are closed; ``closed``: all are, ``closed_tokens`` of them.
     """
 
     kind: SuspensionKind
@@ -37,6 +37,7 @@ class Suspension:
     settled: bool
     closed_to: UUID | None
     closed: bool
+    closed_tokens: int
 
 
 def suspended_by(
@@ -44,7 +45,7 @@ def suspended_by(
 ) -> ScalarSelect[str]:
     """Select the kind of suspension that is in force, as a column of a statement.
 
-    ``held`` keeps ``settle`` waiting to the end of the transaction: locking a row that
+    ``held`` keeps ``settle_suspension`` waiting to the end of the transaction: locking a row that
     is found, or none, locks the table in the mode ROW SHARE before the statement reads
     (PostgreSQL manual, section 13.3.1).
     """
@@ -75,7 +76,9 @@ async def suspend(
     await session.exec(statement)
 
 
-async def lift(session: AsyncSession, kind: SuspensionKind, value: str) -> bool:
+async def lift_suspension(
+    session: AsyncSession, kind: SuspensionKind, value: str
+) -> bool:
     """End a suspension all of whose tokens are closed; False where there is none such."""
     statement = delete(SuspensionRow).where(
         _is(kind, value), col(SuspensionRow.closed_at).is_not(None)
@@ -83,7 +86,7 @@ async def lift(session: AsyncSession, kind: SuspensionKind, value: str) -> bool:
     return (await session.exec(statement)).rowcount == 1
 
 
-async def suspensions(session: AsyncSession) -> list[Suspension]:
+async def list_suspensions(session: AsyncSession) -> list[Suspension]:
     """Return every suspension in force, the oldest first."""
     statement = select(SuspensionRow).order_by(
         col(SuspensionRow.since), col(SuspensionRow.kind), col(SuspensionRow.value)
@@ -91,15 +94,15 @@ async def suspensions(session: AsyncSession) -> list[Suspension]:
     return [_suspension(row) for row in await session.exec(statement)]
 
 
-async def settle(session: AsyncSession, suspension: Suspension) -> None:
+async def settle_suspension(session: AsyncSession, suspension: Suspension) -> None:
     """Wait until every mint that had not seen the suspension is committed or gone.
 
     Those that have yet to look will see it. Plain reads, such as those of a backup, do
-    not conflict; new mints wait behind this one, so it gives up after a second, which
+    not conflict; new mints wait behind this one, so it gives up after half a second, which
     the database tells as a lock that was not available.
     """
     connection = await session.connection()
-    await connection.execute(text("SET LOCAL lock_timeout = '1s'"))
+    await connection.execute(text("SET LOCAL lock_timeout = '500ms'"))
     await connection.execute(text("LOCK TABLE suspension IN EXCLUSIVE MODE"))
     statement = (
         update(SuspensionRow)
@@ -112,7 +115,9 @@ async def settle(session: AsyncSession, suspension: Suspension) -> None:
     await session.exec(statement)
 
 
-async def hold(session: AsyncSession, suspension: Suspension) -> Suspension | None:
+async def take_suspension(
+    session: AsyncSession, suspension: Suspension
+) -> Suspension | None:
     """Keep others from closing its next page; None if somebody is at it, or was."""
     statement = (
         select(SuspensionRow)
@@ -128,13 +133,22 @@ async def hold(session: AsyncSession, suspension: Suspension) -> Suspension | No
 
 
 async def note_closed(
-    session: AsyncSession, suspension: Suspension, closed_to: UUID | None
+    session: AsyncSession,
+    suspension: Suspension,
+    closed_to: UUID | None,
+    *,
+    tokens: int,
 ) -> None:
-    """Note how far a suspension that is held is closed; None for to the end.
+    """Note how far a suspension that was taken is closed; None for to the end.
 
-    One that was not settled when it was held begins anew.
+    ``tokens``: how many more were closed.
+
+    One that was not settled when it was taken begins anew.
     """
-    values: dict[str, object] = {"closed_to": closed_to}
+    values: dict[str, object] = {
+        "closed_to": closed_to,
+        "closed_tokens": SuspensionRow.closed_tokens + tokens,
+    }
     if closed_to is None and suspension.settled:
         values["closed_at"] = func.clock_timestamp()
     statement = (
@@ -159,4 +173,5 @@ def _suspension(row: SuspensionRow) -> Suspension:
         settled=row.settled_at is not None,
         closed_to=row.closed_to,
         closed=row.closed_at is not None,
+        closed_tokens=row.closed_tokens,
     )

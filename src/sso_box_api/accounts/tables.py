@@ -129,10 +129,9 @@ class SuspensionRow(SQLModel, table=True):
     # The last identity of the page that was closed; None before the first page.
     closed_to: UUID | None = Field(default=None)
     closed_at: datetime | None = Field(default=None, sa_type=_TIME)
+    closed_tokens: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
-    __table_args__ = (
-        CheckConstraint("kind IN ('provider', 'client')", name="kind"),
-    )
+    __table_args__ = (CheckConstraint("kind IN ('provider', 'client')", name="kind"),)
 
 
 class BoxOrphanRow(SQLModel, table=True):

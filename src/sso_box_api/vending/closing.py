@@ -22,11 +22,11 @@ Way = Literal["provider", "client"]
 
 async def close_page(
     session: AsyncSession, way: Way, value: str, after: UUID | None, *, limit: int
-) -> UUID | None:
-    """Mark the live tokens of up to ``limit`` people for revocation.
+) -> tuple[UUID | None, int]:
+    """Mark the live tokens of up to ``limit`` people for revocation, and count them.
 
-    The people are those after ``after`` in the order of their identities. Returns the
-    last of them, None where nobody is left.
+    The people are those after ``after`` in the order of their identities. The first
+    value is the last of them, None where nobody is left.
     """
     live = (col(VendRow.state) == "live", _handed_out(way, value))
     people = (
@@ -39,15 +39,16 @@ async def close_page(
     if after is not None:
         people = people.where(VendRow.identity_id > after)
     page = (await session.exec(people)).all()
+    count = 0
     if page:
         closing = (
             update(VendRow)
             .where(*live, col(VendRow.identity_id).in_(page))
             .values(state="revoke_pending", lease_until=None)
         )
-        await session.exec(closing)
+        count = (await session.exec(closing)).rowcount
         await wake_sweepers(session)
-    return page[-1] if len(page) == limit else None
+    return page[-1] if len(page) == limit else None, count
 
 
 async def count_outstanding(
