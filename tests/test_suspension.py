@@ -150,11 +150,16 @@ async def test_with_box_down_what_is_pending_is_told_and_finished_by_another_pro
 
 
 async def test_what_the_command_left_after_its_commit_is_closed_by_any_process(
-    api: Api, box: Control, parts: Parts
+    settings: Settings,
+    emulator: Starlette,
+    idp_app: Starlette,
+    box: Control,
+    parts: Parts,
 ) -> None:
-    token = (await api.exchange()).json()["access_token"]
-    await _suspended_only(parts)
-    assert _said(await api.exchange()) == SUSPENDED
+    async with Api.start(settings, emulator, idp_app) as api:
+        token = (await api.exchange()).json()["access_token"]
+        await _suspended_only(parts)
+        assert _said(await api.exchange()) == SUSPENDED
     assert await box.is_live(token)
     revoker = parts.revoker(put_off_s=1, background=True)
     suspensions = parts.suspensions()
