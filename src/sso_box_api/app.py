@@ -36,7 +36,7 @@ from sso_box_api.lifecycle import Lifecycle
 from sso_box_api.memory import Memory
 from sso_box_api.minting import Minter
 from sso_box_api.own_tokens import OwnTokens
-from sso_box_api.provisioning import Provisioner
+from sso_box_api.provisioning import Folders, Provisioner
 from sso_box_api.rebinding import Rebinding
 from sso_box_api.reconciliation import Reconciliation
 from sso_box_api.restoration import Restoration
@@ -83,6 +83,9 @@ class Parts:
         """Make the provisioner of this process; its flights have to be waited for."""
         return Provisioner(self.database, self.box, self.settings.provisioning)
 
+    def folders(self) -> Folders:
+        return Folders(self.database, self.settings.provisioning.template)
+
     def exchange(self, binder: Binder, provisioner: Provisioner) -> Exchange:
         """Make the exchange of this process; its renewals have to be waited for."""
         return Exchange(
@@ -91,6 +94,7 @@ class Parts:
             database=self.database,
             binder=binder,
             provisioner=provisioner,
+            folders=self.folders(),
             vendor=Vendor(
                 self.database,
                 self.box,

@@ -25,8 +25,8 @@ from sso_box_api.identity import (
 )
 from sso_box_api.memory import Key, Known, Memory
 from sso_box_api.minting import Order
-from sso_box_api.provisioning import Provisioner
-from sso_box_api.vending import Asking, Grant, Profiles
+from sso_box_api.provisioning import Folders, Provisioner
+from sso_box_api.vending import Asking, Grant, Profiles, TemplateFolder
 from sso_box_api.vendor import Vendor
 
 # For how long somebody who was served before waits for a database that is silent.
@@ -81,6 +81,7 @@ class Exchange:
         database: Database,
         binder: Binder,
         provisioner: Provisioner,
+        folders: Folders,
         vendor: Vendor,
         memory: Memory,
         box_deadline_s: float,
@@ -90,6 +91,7 @@ class Exchange:
         self._database = database
         self._binder = binder
         self._provisioner = provisioner
+        self._folders = folders
         self._vendor = vendor
         self._memory = memory
         self._box_deadline_s = box_deadline_s
@@ -112,7 +114,7 @@ class Exchange:
                 known = await self._serve(identity, grant, proof, request, event)
             _fill_known(event, known)
             if self._memory.is_aging(known):
-                self._vendor.renew(_order(known.account, identity, grant))
+                self._vendor.renew(_order(known.account, identity, known.grant))
             if await self._provisioner.furnish(
                 known.account, _person(identity), identity.issued_at
             ):
@@ -126,8 +128,8 @@ class Exchange:
         return Vended(
             known.vend.token,
             known.vend.expires_at,
-            grant.scopes,
-            str(grant.resource) if grant.resource else None,
+            known.grant.scopes,
+            str(known.grant.resource) if known.grant.resource else None,
             known.account.bound_user_id,
         )
 
@@ -179,9 +181,10 @@ class Exchange:
         begun = self._memory.begin()
         with within(self._box_deadline_s):
             account = await self._account(event, identity, proof)
-            order = _order(account, identity, grant, request.rejected_token_sha256)
+            bound = await self._resolve(account, identity, grant)
+            order = _order(account, identity, bound, request.rejected_token_sha256)
             vend, event.vend = await self._vendor.vend(order)
-        return self._memory.keep(_key(identity, grant), account, vend, begun)
+        return self._memory.keep(_key(identity, grant), account, bound, vend, begun)
 
     async def _account(
         self, event: ExchangeEvent, identity: Identity, proof: NonceProof | None
@@ -208,6 +211,17 @@ class Exchange:
                     await _settle(session, account, identity, proof)
         event.account_id, event.box_user_id = str(account.id), account.box_user_id
         return account
+
+    async def _resolve(
+        self, account: Account, identity: Identity, grant: Grant
+    ) -> Grant:
+        """Bind a grant on a folder of the template to the account's own folder."""
+        if not isinstance(grant.resource, TemplateFolder):
+            return grant
+        person = _person(identity)
+        # Before the token: on a first login it is this that makes the folder.
+        await self._provisioner.furnish(account, person, identity.issued_at)
+        return await self._folders.resolve(account, person, grant)
 
 
 def _key(identity: Identity, grant: Grant) -> Key:
@@ -274,6 +288,7 @@ def _fill_identity(event: ExchangeEvent, identity: Identity) -> None:
 
 
 def _fill_known(event: ExchangeEvent, known: Known) -> None:
+    _fill_grant(event, known.grant)
     event.account_id = str(known.account.id)
     event.box_user_id = known.account.box_user_id
     event.vend_id, event.outcome = str(known.vend.id), "granted"

@@ -16,6 +16,8 @@ from sso_box_api.errors import (
     AccessSuspended,
     DatabaseUnavailable,
     EmailNotAllowed,
+    FolderNotProvisioned,
+    ProvisioningInProgress,
     SsoBoxError,
 )
 from sso_box_api.identity import (
@@ -25,6 +27,7 @@ from sso_box_api.identity import (
     UnverifiedToken,
 )
 from sso_box_api.kinds import login_of
+from sso_box_api.provisioning import find_folder
 from sso_box_api.settings import BoxUserSettings
 from sso_box_api.vending import (
     Asking,
@@ -32,6 +35,7 @@ from sso_box_api.vending import (
     Grant,
     LedgerKeys,
     Profiles,
+    TemplateFolder,
     VendKey,
 )
 
@@ -122,8 +126,10 @@ class Explainer:
                 self._explain_account(found, identity, account)
                 # Where something refuses it, nothing would be handed out.
                 if account and account.box_user_id and grant and not found.refusals:
-                    key = VendKey.of(account.identity_id, identity.client_id, grant)
-                    await self._explain_token(found, session, key)
+                    bound = await _explain_folder(found, session, account, grant)
+                    if bound is not None:
+                        key = VendKey.of(account.identity_id, identity.client_id, bound)
+                        await self._explain_token(found, session, key)
         except DatabaseUnavailable as error:
             found.unknown("account", f"{error.code}: {error.reason}")
 
@@ -190,6 +196,27 @@ def _explain_suspension(
             f"the {suspension.kind} is locked since {suspension.since:%Y-%m-%d %H:%M}"
         )
         found.failed("lock", AccessSuspended(suspension.kind), told)
+
+
+async def _explain_folder(
+    found: Explanation, session: AsyncSession, account: Account, grant: Grant
+) -> Grant | None:
+    """Bind a grant on a folder of the template; None where that is not made."""
+    if not isinstance(grant.resource, TemplateFolder):
+        return grant
+    try:
+        bound = await find_folder(session, account, grant, grant.resource)
+    except FolderNotProvisioned as error:
+        found.failed("folder", error, "")
+        return None
+    except ProvisioningInProgress as error:
+        found.unknown("folder", f"{error.reason}; {error.code} until it is done")
+        return None
+    if bound is None:
+        found.unknown("folder", "none yet; an exchange makes it if these claims ask so")
+        return None
+    found.passed("folder", f"{bound.resource}, made for this account")
+    return bound
 
 
 def _rules(found: Explanation) -> BoxUserSettings:

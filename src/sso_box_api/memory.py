@@ -41,6 +41,7 @@ class Known:
     """
 
     account: Account
+    grant: Grant
     vend: LiveVend = field(repr=False)
     generation: int
     read_at: float
@@ -90,12 +91,21 @@ class Memory:
         return self._generation, self._clock()
 
     def keep(
-        self, key: Key, account: Account, vend: LiveVend, begun: tuple[int, float]
+        self,
+        key: Key,
+        account: Account,
+        grant: Grant,
+        vend: LiveVend,
+        begun: tuple[int, float],
     ) -> Known:
-        """Remember a login, unless anything of its account changed since ``begun``."""
+        """Remember a login, unless anything of its account changed since ``begun``.
+
+        ``grant``: that of ``key``, bound to the account's own folder where it is for one.
+        """
         generation, read_at = begun
         known = Known(
             account,
+            grant,
             vend,
             generation,
             read_at,

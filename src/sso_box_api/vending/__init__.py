@@ -18,6 +18,7 @@ from sso_box_api.vending.profiles import (
     Grant,
     Profiles,
     Resource,
+    TemplateFolder,
     check_answer,
     parse_resource,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Profiles",
     "Resource",
     "SealedVend",
+    "TemplateFolder",
     "VendKey",
     "bury",
     "check_answer",
