@@ -176,7 +176,8 @@ class Exchange:
             bound = await self._resolve(account, identity, grant)
             order = _order(account, identity, bound, request.rejected_token_sha256)
             vend, event.vend = await self._vendor.vend(order)
-        return self._memory.keep(_key(identity, grant), account, bound, vend, begun)
+        key = _key(identity, grant)
+        return self._memory.keep(key, account, vend, begun, grant=bound)
 
     async def _account(
         self, event: RequestEvent, identity: Identity, proof: NonceProof | None

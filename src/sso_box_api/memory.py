@@ -94,18 +94,20 @@ class Memory:
         self,
         key: Key,
         account: Account,
-        grant: Grant,
         vend: LiveVend,
         begun: tuple[int, float],
+        *,
+        grant: Grant | None = None,
     ) -> Known:
         """Remember a login, unless anything of its account changed since ``begun``.
 
-        ``grant``: that of ``key``, bound to the account's own folder where it is for one.
+        ``grant``: that of ``key`` as it was vended, where it is for a folder of which
+        every account has its own.
         """
         generation, read_at = begun
         known = Known(
             account,
-            grant,
+            grant or key.grant,
             vend,
             generation,
             read_at,
