@@ -1,5 +1,6 @@
 """A profile for a folder of the provisioning template: each person gets their own."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -52,6 +53,16 @@ def settings_values(
     # What is left is taken up when a test says so.
     settings_values["vending"] = {"sweep_interval_s": 3600}
     return settings_values
+
+
+async def _exchange_when_made(api: Api, token: str, profile: str) -> dict[str, Any]:
+    """Come again as a page does, where the folder is made beside the request."""
+    async with asyncio.timeout(10):
+        while True:
+            answer = await api.exchange(token, profile=profile)
+            if answer.status_code != 503:
+                body: dict[str, Any] = answer.json()
+                return body
 
 
 def _folder(enterprise: Enterprise, user_id: str, name: str) -> str:
@@ -129,11 +140,7 @@ async def test_a_claim_that_is_missing_is_a_refusal_until_a_token_has_it(
     assert "claim is missing" in audit_log[-1]["reason"]
     token = api.id_token(department="Sales", iat=api.idp.now() + 1)
     # It is no first furnishing, which alone is waited for.
-    while (
-        answer := await api.exchange(token, profile="department")
-    ).status_code == 503:
-        pass
-    body = answer.json()
+    body = await _exchange_when_made(api, token, "department")
     own = _folder(enterprise, body["box_user_id"], "Sales")
     assert body["resource"] == f"folder:{own}"
 
@@ -147,31 +154,50 @@ async def test_a_folder_for_another_providers_people_is_a_refusal(
 
 
 async def test_a_relinked_account_has_the_folder_of_its_present_box_user(
-    api: Api, enterprise: Enterprise, parts: Parts
+    settings: Settings,
+    emulator: Starlette,
+    idp_app: Starlette,
+    enterprise: Enterprise,
+    parts: Parts,
 ) -> None:
-    token = api.id_token(name="Ada")
-    former = (await api.exchange(token, profile="inbox")).json()
-    other = enterprise.add_user("another", None)
-    await parts.lifecycle().relink(await candidate_of(parts), other.id)
-    while (answer := await api.exchange(token, profile="inbox")).status_code == 503:
-        pass
-    present = answer.json()
+    async with Api.start(settings, emulator, idp_app) as api:
+        token = api.id_token(name="Ada")
+        former = (await api.exchange(token, profile="inbox")).json()
+        other = enterprise.add_user("another", None)
+        await parts.lifecycle().relink(await candidate_of(parts), other.id)
+    # Another process remembers nothing of the former one.
+    async with Api.start(settings, emulator, idp_app) as api:
+        present = await _exchange_when_made(api, token, "inbox")
     assert present["box_user_id"] == other.id
     assert present["resource"] == f"folder:{_folder(enterprise, other.id, 'Inbox')}"
     assert present["resource"] != former["resource"]
 
 
-async def test_rows_of_a_former_box_user_bind_nothing(api: Api, parts: Parts) -> None:
+async def test_rows_of_a_former_box_user_bind_nothing(
+    settings: Settings, emulator: Starlette, idp_app: Starlette, parts: Parts
+) -> None:
     """Where nothing could be planned for the present one yet, it is to be waited for."""
-    token = api.id_token(name="Ada")
-    await api.exchange(token, profile="inbox")
+    async with Api.start(settings, emulator, idp_app) as api:
+        token = api.id_token(name="Ada")
+        await api.exchange(token, profile="inbox")
     await sql(parts, "UPDATE furnishing SET box_user_id = '1'")
-    await sql(parts, "UPDATE account SET not_before = '2001-01-01'")  # forgets
-    while (
-        code := (await api.exchange(token, profile="inbox")).json().get("code")
-    ) is None:
-        pass
-    assert code == "provisioning_in_progress"
+    async with Api.start(settings, emulator, idp_app) as api:
+        answer = await api.exchange(token, profile="inbox")
+    assert answer.json()["code"] == "provisioning_in_progress"
+
+
+async def test_a_folder_that_the_person_deleted_is_out_of_reach(
+    api: Api, enterprise: Enterprise
+) -> None:
+    """It was theirs, and is not made again."""
+    token = api.id_token(name="Ada")
+    body = (await api.exchange(token, profile="inbox")).json()
+    tree = enterprise.tree
+    below = tree.below(tree.root(body["box_user_id"]))
+    [own] = [item for item in below if f"folder:{item.id}" == body["resource"]]
+    tree.remove(own)
+    answer = await api.exchange(token, profile="inbox", scope=["item_upload"])
+    assert answer.json()["code"] == "resource_not_accessible"
 
 
 @DOORS

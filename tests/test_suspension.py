@@ -115,6 +115,8 @@ async def test_lifting_ends_what_the_suspension_had_not_closed_yet(
     """Else tokens from before would be handed out again."""
     old = (await api.exchange()).json()["access_token"]
     await _suspended_only(parts)
+    async with parts.database.transaction() as session:
+        assert not await accounts.lift_suspension(session, "provider", "main")
     await parts.suspensions().lift("provider", "main")
     assert not await box.is_live(old)
     assert (await api.exchange()).json()["access_token"] != old
@@ -168,6 +170,19 @@ async def test_what_the_command_left_after_its_commit_is_closed_by_any_process(
     assert not await box.is_live(token)
     [suspension] = await suspensions.in_force()
     assert (suspension.closed, suspension.closed_tokens) == (True, 1)
+
+
+async def test_a_serve_process_finishes_what_the_command_left(
+    api: Api, box: Control, parts: Parts
+) -> None:
+    """By the notification of the commit; without it, by the interval."""
+    token = (await api.exchange()).json()["access_token"]
+    async with parts.database.transaction() as session:
+        await accounts.suspend(session, "client", "demo-spa", "")
+        await vending.wake_sweepers(session)
+    async with asyncio.timeout(10):
+        while await box.is_live(token):  # noqa: ASYNC110 - Box is somebody else
+            await asyncio.sleep(0.01)
 
 
 async def test_many_are_closed_page_by_page_and_never_twice(
