@@ -12,8 +12,8 @@ from typing_extensions import override
 
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import SuspensionKind
-from sso_box_api.app import Parts
 from sso_box_api.errors import AccessSuspended, CommandRefused, ConfigurationError
+from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from tests.support.administration import (
     candidate_of,
@@ -276,13 +276,15 @@ async def test_a_first_login_that_waits_for_its_turn_makes_nobody(
 ) -> None:
     """Its caller was let pass before; the claim looks again."""
     del api
+    ada = accounts.Person("main", ISSUER, "ada")
+    await parts.lifecycle().ensure(ada)
     await _suspended_only(parts)
     binder = parts.binder()
     with pytest.raises(AccessSuspended):
-        await binder.bind(accounts.Person("main", ISSUER, "ada"), 1)
+        await binder.bind(ada, 1)
     await binder.close()
     assert await box.users() == []
-    assert await scalar(parts, "SELECT count(*) FROM account") == 0
+    assert await scalar(parts, "SELECT max(claim_fence) FROM account") == 0
 
 
 async def test_what_is_remembered_is_forgotten_with_the_commit(

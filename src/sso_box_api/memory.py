@@ -33,7 +33,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A login as it was served.
+    """A login as it was served. ``id_token_sha256``: of the one that it was served for.
 
     ``read_at``, ``aging_at`` (from when on its token should be renewed) and ``until``
     are of the process's monotonic clock.
@@ -42,6 +42,7 @@ class Known:
     account: Account
     grant: Grant
     vend: LiveVend = field(repr=False)
+    id_token_sha256: str
     generation: int
     read_at: float
     aging_at: float
@@ -95,6 +96,7 @@ class Memory:
         key: Key,
         account: Account,
         vend: LiveVend,
+        id_token_sha256: str,
         begun: tuple[int, float],
         *,
         grant: Grant | None = None,
@@ -109,6 +111,7 @@ class Memory:
             account,
             grant or key.grant,
             vend,
+            id_token_sha256,
             generation,
             read_at,
             aging_at=read_at + vend.left_s - vend.half_life_s,

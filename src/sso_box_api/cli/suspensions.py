@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 import click
 
 from sso_box_api.accounts import Suspension, SuspensionKind
-from sso_box_api.app import Parts
 from sso_box_api.cli.account import wait_option
 from sso_box_api.cli.shared import PENDING, Listing, explained, fail, run_with_parts
+from sso_box_api.parts import Parts
 from sso_box_api.suspension import SuspensionReport
 
 
