@@ -276,13 +276,15 @@ async def test_a_first_login_that_waits_for_its_turn_makes_nobody(
 ) -> None:
     """Its caller was let pass before; the claim looks again."""
     del api
+    ada = accounts.Person("main", ISSUER, "ada")
+    await parts.lifecycle().ensure(ada)
     await _suspended_only(parts)
     binder = parts.binder()
     with pytest.raises(AccessSuspended):
-        await binder.bind(accounts.Person("main", ISSUER, "ada"), 1)
+        await binder.bind(ada, 1)
     await binder.close()
     assert await box.users() == []
-    assert await scalar(parts, "SELECT count(*) FROM account") == 0
+    assert await scalar(parts, "SELECT max(claim_fence) FROM account") == 0
 
 
 async def test_what_is_remembered_is_forgotten_with_the_commit(

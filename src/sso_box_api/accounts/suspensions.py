@@ -20,6 +20,7 @@ from sso_box_api.accounts.tables import SuspensionRow
 from sso_box_api.errors import AccessSuspended
 
 SuspensionKind = Literal["provider", "client"]
+_Value = str | ColumnElement[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,11 @@ class Suspension:
 
 
 def suspended_by(
-    provider: str, client_id: str | None = None, *, held: bool = False
+    provider: _Value, client_id: _Value | None = None, *, held: bool = False
 ) -> ScalarSelect[str]:
     """Select the kind of suspension that is in force, as a column of a statement.
 
+    The values may be parameters of a statement that is prepared once.
     ``held`` keeps ``settle_suspension`` waiting to the end of the transaction: locking a row that
     is found, or none, locks the table in the mode ROW SHARE before the statement reads
     (PostgreSQL manual, section 13.3.1).
@@ -159,7 +161,7 @@ async def note_closed(
     await session.exec(statement)
 
 
-def _is(kind: SuspensionKind, value: str) -> ColumnElement[bool]:
+def _is(kind: SuspensionKind, value: _Value) -> ColumnElement[bool]:
     return and_(col(SuspensionRow.kind) == kind, col(SuspensionRow.value) == value)
 
 
