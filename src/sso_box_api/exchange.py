@@ -14,7 +14,7 @@ from sso_box_api import accounts
 from sso_box_api.accounts import Account, Person
 from sso_box_api.audit import ExchangeEvent
 from sso_box_api.binding import Binder
-from sso_box_api.box import within
+from sso_box_api.box import Rank, within
 from sso_box_api.db import AsyncSession, Database
 from sso_box_api.errors import NonceProofFailed, SsoBoxError
 from sso_box_api.identity import (
@@ -111,6 +111,7 @@ class Exchange:
                         client_id=identity.client_id,
                         signed_in_at=identity.signed_in_at,
                         rejected_sha256=(request.rejected_token_sha256 or "").lower(),
+                        rank=Rank.FIRST_LOGIN if event.first_login else Rank.LOGIN,
                     )
                 )
             event.vend_id, event.outcome = str(vend.id), "granted"
