@@ -9,7 +9,7 @@ from sso_box_api.vending.ledger import (
     insert,
     unknown_keys,
 )
-from sso_box_api.vending.limits import MintRate, close_surplus
+from sso_box_api.vending.limits import MintRate, close_surplus, forget_mints
 from sso_box_api.vending.probes import end_probe, take_probe
 from sso_box_api.vending.profiles import (
     Asking,
@@ -62,6 +62,7 @@ __all__ = [
     "delete_expired",
     "end_probe",
     "find_live",
+    "forget_mints",
     "hurry",
     "insert",
     "leave_to_expire",

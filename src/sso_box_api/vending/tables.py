@@ -1,9 +1,10 @@
-"""The table of everything that was ever handed out and may still be alive."""
+"""The tables: everything that was handed out and may still be alive, and mints of late."""
 
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, DateTime, Index, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 _TIME = DateTime(timezone=True)
@@ -74,5 +75,20 @@ class VendRow(SQLModel, table=True):
             "revoke_at",
             postgresql_where=text("state = 'live' AND revoke_at IS NOT NULL"),
         ),
-        Index("ix_vend_account_minted", "account_id", "minted_at"),
     )
+
+
+class MintRateRow(SQLModel, table=True):
+    """When the latest mints of an account began, newest first; a minute's worth.
+
+    Unlogged: a server that crashes forgets it, and nothing waits for a disk to count.
+    Without a foreign key: the row of an account that is being locked makes no mint wait
+    that is refused anyway.
+    """
+
+    __tablename__ = "mint_rate"
+
+    account_id: UUID = Field(primary_key=True)
+    begun: list[datetime] = Field(sa_type=ARRAY(_TIME))  # type: ignore[call-overload] - an instance will do
+
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
