@@ -81,14 +81,13 @@ class VendRow(SQLModel, table=True):
 class MintRateRow(SQLModel, table=True):
     """When the latest mints of an account began, newest first; a minute's worth.
 
-    Unlogged: a server that crashes forgets it, and nothing waits for a disk to count.
-    Without a foreign key: the row of an account that is being locked makes no mint wait
-    that is refused anyway.
+    Unlogged: a server that crashes forgets it, and to count waits for no disk. Without
+    a foreign key, whose check would wait for whoever locks the account just now.
     """
 
     __tablename__ = "mint_rate"
 
     account_id: UUID = Field(primary_key=True)
-    begun: list[datetime] = Field(sa_type=ARRAY(_TIME))  # type: ignore[call-overload] - an instance will do
+    begun: list[datetime] = Field(sa_type=ARRAY(_TIME))
 
     __table_args__ = ({"prefixes": ["UNLOGGED"]},)
