@@ -11,7 +11,7 @@ from sso_box_api.vending.ledger import (
     spare_s,
     unknown_keys,
 )
-from sso_box_api.vending.limits import MintRate, close_surplus
+from sso_box_api.vending.limits import MintRate, close_surplus, forget_mints
 from sso_box_api.vending.probes import end_probe, take_probe
 from sso_box_api.vending.profiles import (
     Asking,
@@ -69,6 +69,7 @@ __all__ = [
     "delete_expired",
     "end_probe",
     "find_live",
+    "forget_mints",
     "hurry",
     "insert",
     "leave_to_expire",
