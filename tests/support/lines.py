@@ -1,0 +1,183 @@
+"""Connections to one worker each, and a steady load over all of them.
+
+The kernel gives a connection to a worker of its choice, and there it stays. So who
+knows the worker of each connection knows that every worker was asked.
+"""
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Any, NamedTuple
+
+from tests.support.commands import WORKERS, Server
+
+_OPEN_AT_MOST = 200
+_PAUSE_S = 0.005
+
+
+class Answer(NamedTuple):
+    """``started`` and ``ended`` by ``time.monotonic``, as the caller saw it."""
+
+    worker: int
+    status: int
+    body: dict[str, Any]
+    started: float
+    ended: float
+
+    @property
+    def code(self) -> str:
+        return str(self.body.get("code", ""))
+
+    @property
+    def token(self) -> str:
+        return str(self.body["access_token"])
+
+
+class Line:
+    """A keep-alive connection; one request at a time."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.worker = 0
+
+    @classmethod
+    async def open(cls, server: Server) -> "Line":
+        line = cls(*await asyncio.open_connection("127.0.0.1", server.port))
+        # It was accepted before it is answered.
+        await line.ask("GET", "/livez")
+        port = line._writer.get_extra_info("sockname")[1]
+        line.worker = server.worker_of(port) or 0
+        assert line.worker, "no worker has the connection"
+        return line
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        token: str = "",
+        body: Mapping[str, object] | None = None,
+    ) -> Answer:
+        """Raises ``ConnectionError`` where the worker hangs up."""
+        content = json.dumps(body).encode() if body else b""
+        head = [f"{method} {path} HTTP/1.1", "Host: api", f"Content-Length: {len(content)}"]
+        if token:
+            head.append(f"Authorization: Bearer {token}")
+        if content:
+            head.append("Content-Type: application/json")
+        started = time.monotonic()
+        self._writer.write("\r\n".join([*head, "", ""]).encode() + content)
+        try:
+            status, answer = await self._read()
+        except asyncio.IncompleteReadError as error:
+            raise ConnectionResetError("the server hung up") from error
+        return Answer(self.worker, status, answer, started, time.monotonic())
+
+    async def _read(self) -> tuple[int, dict[str, Any]]:
+        head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
+        status, *headers = head.lower().split("\r\n")
+        length = next(
+            int(h.partition(":")[2]) for h in headers if h.startswith("content-length:")
+        )
+        content = await self._reader.readexactly(length)
+        return int(status.split()[1]), json.loads(content) if content else {}
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@asynccontextmanager
+async def lines(servers: Iterable[Server]) -> AsyncIterator[list[Line]]:
+    """One line to each worker of each server."""
+    opened: list[Line] = []
+    try:
+        for server in servers:
+            held: dict[int, Line] = {}
+            for _ in range(_OPEN_AT_MOST):
+                line = await Line.open(server)
+                opened.append(line)
+                held.setdefault(line.worker, line)
+                if len(held) == WORKERS:
+                    break
+            assert len(held) == WORKERS, f"only {len(held)} workers take connections"
+            for line in [line for line in opened if line.worker in held]:
+                if held[line.worker] is not line:
+                    opened.remove(line)
+                    line.close()
+        yield opened
+    finally:
+        for line in opened:
+            line.close()
+
+
+@dataclass
+class Load:
+    """What each worker answered one person, in the order of the questions."""
+
+    answers: dict[int, list[Answer]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    @property
+    def all(self) -> list[Answer]:
+        return [answer for of_one in self.answers.values() for answer in of_one]
+
+    @property
+    def tokens(self) -> set[str]:
+        return {answer.token for answer in self.all if answer.status == 200}
+
+    def last_success_after(self, moment: float) -> float:
+        """Seconds from ``moment`` to the start of the last success; 0 if before."""
+        started = [a.started for a in self.all if a.status == 200]
+        return max(0.0, max(started, default=moment) - moment)
+
+    async def refused_everywhere(self, code: str, *, times: int = 3) -> None:
+        """Wait until every worker's last answers are this refusal."""
+        while not all(
+            [a.code for a in of_one[-times:]] == [code] * times
+            for of_one in self.answers.values()
+        ):
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def steady_load(
+    over: Sequence[Line], id_token: str, orders: Sequence[Mapping[str, object]]
+) -> AsyncIterator[Load]:
+    """Ask over every line, one order after the other, until the block ends.
+
+    It begins once every worker has answered each order twice with success.
+    """
+    load, ended = Load(), asyncio.Event()
+
+    async def ask(line: Line, order: Mapping[str, object]) -> Answer:
+        answer = await line.ask("POST", "/v1/token", id_token, order)
+        load.answers[line.worker].append(answer)
+        return answer
+
+    async def ask_on(line: Line) -> None:
+        # To the end of an answer: the next one over this line is somebody else's.
+        for order in cycle(orders):
+            if ended.is_set():
+                return
+            await ask(line, order)
+            await asyncio.sleep(_PAUSE_S)
+
+    for line in over:
+        for order in [*orders, *orders]:
+            answer = await ask(line, order)
+            assert answer.status == 200, answer.body
+    tasks = [asyncio.create_task(ask_on(line)) for line in over]
+    try:
+        yield load
+    finally:
+        ended.set()
+        # A line that was cut would look like one that is refused for ever.
+        await asyncio.gather(*tasks)
