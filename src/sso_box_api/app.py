@@ -33,6 +33,7 @@ from sso_box_api.explain import Explainer
 from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.leftovers import LeftOvers
 from sso_box_api.lifecycle import Lifecycle
+from sso_box_api.memory import Memory
 from sso_box_api.minting import Minter
 from sso_box_api.own_tokens import OwnTokens
 from sso_box_api.provisioning import Provisioner
@@ -60,6 +61,7 @@ class Parts:
     verifier: IdentityVerifier
     profiles: Profiles
     keys: LedgerKeys
+    memory: Memory
 
     @property
     def box_app(self) -> tuple[str, str]:
@@ -81,6 +83,7 @@ class Parts:
         return Provisioner(self.database, self.box, self.settings.provisioning)
 
     def exchange(self, binder: Binder, provisioner: Provisioner) -> Exchange:
+        """Make the exchange of this process; its renewals have to be waited for."""
         return Exchange(
             verifier=self.verifier,
             profiles=self.profiles,
@@ -92,9 +95,11 @@ class Parts:
                 self.box,
                 self.keys,
                 Minter(self.database, self.box, self.keys, self.settings),
+                self.memory,
                 renew_below_s=self.settings.vending.renew_below_s,
                 probe_s=self.settings.box.deadline_s,
             ),
+            memory=self.memory,
             box_deadline_s=self.settings.box.deadline_s,
         )
 
@@ -148,7 +153,7 @@ class Parts:
         revoker = self.revoker(put_off_s=interval_s, background=True)
         left_overs = LeftOvers(self.database, self.box)
         jobs = (revoker.work, left_overs.work, provisioner.work)
-        return Background(self.database, jobs, interval_s=interval_s)
+        return Background(self.database, self.memory, jobs, interval_s=interval_s)
 
     def revoker(self, *, put_off_s: float, background: bool) -> Revoker:
         return Revoker(
@@ -243,6 +248,11 @@ async def open_parts(
             verifier=verifier,
             profiles=profiles,
             keys=LedgerKeys(settings.secret_keys),
+            # Trusted by nobody until a background listens to what changes.
+            memory=Memory(
+                grace_s=settings.vending.grace_s,
+                renew_below_s=settings.vending.renew_below_s,
+            ),
         )
 
 
@@ -267,13 +277,15 @@ def create_app(
             parts.verifier.start()
             binder = parts.binder()
             provisioner = parts.provisioner()
+            exchange = parts.exchange(binder, provisioner)
             background = parts.background(provisioner)
             background.start()
             try:
-                yield _state(parts, parts.exchange(binder, provisioner))
+                yield _state(parts, exchange)
             finally:
                 await background.close()
                 await binder.close()
+                await exchange.close()
                 await provisioner.close()
 
     app = _Service(
@@ -318,6 +330,7 @@ def _state(parts: Parts, exchange: Exchange) -> State:
         verifier=parts.verifier,
         profiles=parts.profiles,
         database=parts.database,
+        memory=parts.memory,
         box=parts.box,
         bad_tokens=BadTokenLimit(settings.limits.bad_tokens_per_minute),
     )

@@ -143,6 +143,9 @@ class VendingSettings(Section):
     scope_answer: Literal["strict", "log"] = "strict"
     renew_below_s: int = Field(default=600, ge=0)
     sweep_interval_s: float = Field(default=5.0, gt=0)
+    # For how long people who were served a moment ago are served while PostgreSQL does
+    # not answer at all.
+    grace_s: float = Field(default=30.0, ge=0, le=300)
 
 
 class ClaimSettings(Section):

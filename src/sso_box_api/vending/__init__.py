@@ -7,6 +7,7 @@ from sso_box_api.vending.ledger import (
     VendKey,
     find_live,
     insert,
+    spare_s,
     unknown_keys,
 )
 from sso_box_api.vending.limits import MintRate, close_surplus
@@ -68,6 +69,7 @@ __all__ = [
     "mark_revoked",
     "parse_resource",
     "put_off",
+    "spare_s",
     "take_pending",
     "take_probe",
     "unknown_keys",
