@@ -22,16 +22,19 @@ from starlette.types import Receive, Scope, Send
 
 from sso_box_devkit.box import Enterprise
 from sso_box_devkit.box.faults import Fault
+from sso_box_devkit.box.state import World
 from sso_box_devkit.serving import serve_in_thread
 from tests.support.api import ISSUER
 from tests.support.commands import FULL, Ended, Server, run, serving
-from tests.support.lines import Line, lines
+from tests.support.lines import Line, Load, lines
 from tests.support.postgres import clone_database
 from tests.support.relay import Relay
 from tests.support.servers import free_port
 
 # At full size every time is the one that is shipped.
+GRACE_S = 30.0 if FULL else 2.5
 TIMES = {
+    "SSO_BOX_VENDING__GRACE_S": str(GRACE_S),
     "SSO_BOX_DATABASE_TIMEOUT_S": "1",
     "SSO_BOX_VENDING__SWEEP_INTERVAL_S": "0.5",
     "SSO_BOX_BOX__BREAKER_REST_S": "0.2",
@@ -59,6 +62,7 @@ class Site:
     enterprise: Enterprise
     postgres: asyncpg.Connection
     idp: Any
+    world: World
     _numbers: Iterator[int] = field(default_factory=count)
 
     def id_token(self, subject: str, **claims: object) -> str:
@@ -96,6 +100,24 @@ class Site:
     async def _none_alive(self, tokens: set[str]) -> bool:
         return not await self.alive(tokens)
 
+    def tokens_at_box(self) -> set[str]:
+        """Every narrowed token that Box ever minted for this site."""
+        return {
+            value
+            for value, token in [*self.world.tokens.items()]
+            if token.is_downscoped and token.enterprise is self.enterprise
+        }
+
+    def assert_warm(self, load: Load) -> None:
+        """Each worker's last success came out of its own memory, as the audit says."""
+        audited: dict[str, dict[str, Any]] = {}
+        for server in self.servers:
+            audited |= server.audited()
+        last = load.last_successes()
+        assert set(last) == {line.worker for line in self.lines}
+        came = {worker: audited[a.request_id]["vend"] for worker, a in last.items()}
+        assert set(came.values()) == {"remembered"}, came
+
     def fault(self, path: str, **values: Any) -> None:
         self.enterprise.faults.arm(Fault(method="POST", path=path, **values))
 
@@ -103,8 +125,7 @@ class Site:
         """The backends that listen for this database's processes."""
         rows = await self.postgres.fetch(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
-            " AND query ILIKE ANY (ARRAY['LISTEN%', 'SELECT 1%'])"
-            " AND application_name <> 'sso-box-api' AND pid <> pg_backend_pid()"
+            " AND application_name = 'sso-box-api listener'"
         )
         return {row["pid"] for row in rows}
 
@@ -196,7 +217,7 @@ async def site(
         async with box, lines(servers) as opened:
             site = Site(
                 *(servers, ways, opened, env, folder, box, enterprise, postgres),
-                idp_app.state.idp,
+                *(idp_app.state.idp, emulator.state.world),
             )
             await site.everybody_listens()
             yield site

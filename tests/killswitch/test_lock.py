@@ -5,15 +5,14 @@ answered them, over a connection that is known to be its own.
 """
 
 import asyncio
-import json
 import signal
+import time
 from collections.abc import Callable
+from itertools import groupby
 
-import pytest
-
-from sso_box_api.settings.sections import VendingSettings
-from tests.killswitch.conftest import Holding, Site, until
-from tests.support.lines import Load, steady_load
+from sso_box_api.memory import LIVE_S
+from tests.killswitch.conftest import GRACE_S, Holding, Site, until
+from tests.support.lines import Line, Load, lines, steady_load
 
 # From the return of the command to the last success of any worker.
 AT_ONCE_S = 1.0
@@ -37,6 +36,7 @@ async def test_a_lock_stops_every_worker_within_a_second_and_kills_all_tokens(
         locked = await site.lock("ada")
         assert locked.code == 0, locked.output
         seconds = await _refused_at_once(load, locked.at)
+    site.assert_warm(load)
     assert len(load.tokens) >= len(ORDERS)
     assert await site.alive(load.tokens) == set()
     record_property("last_success_after_s", round(seconds, 3))
@@ -106,3 +106,90 @@ async def test_a_lock_is_heard_of_by_workers_that_begin_to_listen_meanwhile(
 
 async def _connecting(site: Site) -> bool:
     return all(ways.listening.held for ways in site.ways)
+
+
+async def test_a_token_that_box_minted_before_the_lock_never_leaves(
+    site: Site, holding: Holding
+) -> None:
+    """Box's answer comes after the lock: there is a token, and no row yet."""
+    id_token = site.id_token("ada-slow")
+    async with steady_load(site.lines, id_token, ORDERS[:1]) as load:
+        known = site.tokens_at_box()
+        other = await Line.open(site.servers[1])
+        holding.holds = True
+        try:
+            minting = asyncio.create_task(
+                other.ask("POST", "/v1/token", id_token, {"profile": "picker"})
+            )
+            await until(lambda: _holds(holding))
+            locked = await site.lock("ada-slow")
+        finally:
+            holding.holds = False
+        answer = await minting
+        other.close()
+        await _refused_at_once(load, locked.at)
+    assert (answer.status, answer.code) == (403, "account_locked")
+    minted = site.tokens_at_box() - known
+    assert minted
+    await site.all_dead(minted | load.tokens)
+
+
+async def _holds(holding: Holding) -> bool:
+    return holding.held == 1
+
+
+async def test_a_lock_while_box_is_down_reports_what_is_pending_and_is_swept_later(
+    site: Site, record_property: Record
+) -> None:
+    async with steady_load(site.lines, site.id_token("grace-down"), ORDERS) as load:
+        site.fault("/oauth2/revoke", times=None, status=503)
+        try:
+            locked = await site.lock("grace-down", "--wait", "0.1")
+            seconds = await _refused_at_once(load, locked.at)
+        finally:
+            site.enterprise.faults.clear()
+        record_property("last_success_after_s", seconds)
+    assert locked.code == 3
+    report = locked.result
+    assert (report["state"], report["revoked"]) == ("locked", 0)
+    assert report["pending"] == len(load.tokens)
+    assert report["latest_expiry"]
+    await site.all_dead(load.tokens)
+
+
+async def test_a_worker_without_a_database_serves_warm_people_for_the_grace(
+    site: Site, record_property: Record
+) -> None:
+    """Packets are dropped and nothing is closed. This is the one tail of a lock."""
+    server, ways = site.servers[1], site.ways[1]
+    async with (
+        lines([server]) as of_warm,
+        lines([server]) as of_locked,
+        steady_load(of_warm, site.id_token("alan-warm"), ORDERS[:1]) as warm,
+        steady_load(of_locked, site.id_token("emmy-locked"), ORDERS[:1]) as lockee,
+    ):
+        silent = time.monotonic()
+        ways.statements.silence()
+        ways.listening.silence()
+        try:
+            locked = await site.lock("emmy-locked")
+            assert locked.code == 0
+            async with asyncio.timeout(GRACE_S + 20):
+                for load in (warm, lockee):
+                    await load.refused_everywhere("database_unavailable")
+        finally:
+            ways.statements.restore()
+            ways.listening.restore()
+        restored = time.monotonic()
+        async with asyncio.timeout(30):
+            await warm.served_everywhere()
+            await lockee.refused_everywhere("account_locked")
+    assert await site.alive(lockee.tokens) == set()
+    for load in (warm, lockee):
+        assert load.last_success_between(silent, restored) <= silent + GRACE_S
+    for of_one in warm.answers.values():
+        # Later than the listener's word holds; then refused until it is mended.
+        came = [a for a in of_one if silent + LIVE_S < a.started and a.ended < restored]
+        codes = [code for code, _ in groupby(came, lambda a: a.code)]
+        assert codes == ["", "database_unavailable"]
+    record_property("recovered_after_s", round(time.monotonic() - restored, 3))

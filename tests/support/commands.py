@@ -5,6 +5,7 @@ of a server's processes would cost seconds. With ``TEST_SIZE=full`` servers are 
 from the installed command instead.
 """
 
+import json
 import multiprocessing
 import os
 import signal
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 from sqlalchemy import event
@@ -40,6 +41,13 @@ class Ended(NamedTuple):
     at: float
     output: str
 
+    @property
+    def result(self) -> dict[str, Any]:
+        """What it printed with ``--json``, beside its audit events and warnings."""
+        objects = [x for x in self.output.splitlines() if x.startswith("{")]
+        [result] = [x for x in map(json.loads, objects) if "event" not in x]
+        return result
+
 
 @dataclass(frozen=True)
 class Server:
@@ -52,6 +60,12 @@ class Server:
     @property
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
+
+    def audited(self) -> dict[str, dict[str, Any]]:
+        """The exchanges so far, by the ids of their requests."""
+        lines = self.log.read_text().splitlines()
+        events = [json.loads(line) for line in lines if '"event": "exchange"' in line]
+        return {event["request_id"]: event for event in events}
 
     def worker_of(self, port: int) -> int | None:
         """Which worker has accepted the connection that comes from ``port`` of ours."""

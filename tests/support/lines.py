@@ -24,6 +24,7 @@ class Answer(NamedTuple):
     """``started`` and ``ended`` by ``time.monotonic``, as the caller saw it."""
 
     worker: int
+    request_id: str
     status: int
     body: dict[str, Any]
     started: float
@@ -42,15 +43,19 @@ class Line:
     """A keep-alive connection; one request at a time."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        server: Server,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
+        self.server = server
         self._reader = reader
         self._writer = writer
         self.worker = 0
 
     @classmethod
     async def open(cls, server: Server) -> "Line":
-        line = cls(*await asyncio.open_connection("127.0.0.1", server.port))
+        line = cls(server, *await asyncio.open_connection("127.0.0.1", server.port))
         # It was accepted before it is answered.
         await line.ask("GET", "/livez")
         port = line._writer.get_extra_info("sockname")[1]
@@ -75,19 +80,21 @@ class Line:
         started = time.monotonic()
         self._writer.write("\r\n".join([*head, "", ""]).encode() + content)
         try:
-            status, answer = await self._read()
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
+            status, *given = head.rstrip().split("\r\n")
+            headers = dict(line.split(": ", 1) for line in given)
+            length = int(headers.get("content-length", 0))
+            content = await self._reader.readexactly(length)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError("the server hung up") from error
-        return Answer(self.worker, status, answer, started, time.monotonic())
-
-    async def _read(self) -> tuple[int, dict[str, Any]]:
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
-        status, *headers = head.lower().split("\r\n")
-        length = next(
-            int(h.partition(":")[2]) for h in headers if h.startswith("content-length:")
+        return Answer(
+            self.worker,
+            headers.get("x-request-id", ""),
+            int(status.split()[1]),
+            json.loads(content) if content else {},
+            started,
+            time.monotonic(),
         )
-        content = await self._reader.readexactly(length)
-        return int(status.split()[1]), json.loads(content) if content else {}
 
     def close(self) -> None:
         self._writer.close()
@@ -119,8 +126,12 @@ async def lines(servers: Iterable[Server]) -> AsyncIterator[list[Line]]:
 
 @dataclass
 class Load:
-    """What each worker answered one person, in the order of the questions."""
+    """What each worker answered one person, in the order of the questions.
 
+    ``warm``: from when on each worker has answered each order three times.
+    """
+
+    warm: float = 0.0
     answers: dict[int, list[Answer]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -138,6 +149,17 @@ class Load:
         started = [a.started for a in self.all if a.status == 200]
         return max(0.0, max(started, default=moment) - moment)
 
+    def last_success_between(self, begin: float, end: float) -> float:
+        """When the last success began of those that ended in between."""
+        return max(
+            a.started for a in self.all if a.status == 200 and begin < a.ended < end
+        )
+
+    async def served_everywhere(self) -> None:
+        """Wait until every worker's last answer is a success."""
+        while not all(of_one[-1].status == 200 for of_one in self.answers.values()):
+            await asyncio.sleep(0.01)
+
     async def refused_everywhere(self, code: str, *, times: int = 3) -> None:
         """Wait until every worker's last answers are this refusal."""
         while not all(
@@ -146,6 +168,13 @@ class Load:
         ):
             await asyncio.sleep(0.01)
 
+    def last_successes(self) -> dict[int, Answer]:
+        """Of each worker the last one."""
+        return {
+            worker: [a for a in of_one if a.status == 200][-1]
+            for worker, of_one in self.answers.items()
+        }
+
 
 @asynccontextmanager
 async def steady_load(
@@ -153,7 +182,7 @@ async def steady_load(
 ) -> AsyncIterator[Load]:
     """Ask over every line, one order after the other, until the block ends.
 
-    It begins once every worker has answered each order twice with success.
+    It begins once every worker has answered each order three times with success.
     """
     load, ended = Load(), asyncio.Event()
 
@@ -171,9 +200,10 @@ async def steady_load(
             await asyncio.sleep(_PAUSE_S)
 
     for line in over:
-        for order in [*orders, *orders]:
+        for order in [*orders] * 3:
             answer = await ask(line, order)
             assert answer.status == 200, answer.body
+    load.warm = time.monotonic()
     tasks = [asyncio.create_task(ask_on(line)) for line in over]
     try:
         yield load
