@@ -174,9 +174,9 @@ async def test_a_worker_without_a_database_serves_warm_people_for_the_grace(
         try:
             locked = await site.lock("emmy-locked")
             assert locked.code == 0
-            async with asyncio.timeout(GRACE_S + 20):
+            async with asyncio.timeout(GRACE_S + 60):
                 for load in (warm, lockee):
-                    await load.refused_everywhere("database_unavailable")
+                    await load.refused_everywhere("database_unavailable", times=2)
         finally:
             ways.statements.restore()
             ways.listening.restore()
@@ -192,4 +192,7 @@ async def test_a_worker_without_a_database_serves_warm_people_for_the_grace(
         came = [a for a in of_one if silent + LIVE_S < a.started and a.ended < restored]
         codes = [code for code, _ in groupby(came, lambda a: a.code)]
         assert codes == ["", "database_unavailable"]
-    record_property("recovered_after_s", round(time.monotonic() - restored, 3))
+    refused = [a.ended - a.started for a in warm.all if a.code]
+    served = [of_one[-1].ended - restored for of_one in warm.answers.values()]
+    record_property("refused_after_s", round(max(refused), 3))
+    record_property("recovered_after_s", round(max(served), 3))

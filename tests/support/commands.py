@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 from sso_box_api.cli import main
 from sso_box_devkit.processes import Child
 from tests.support import victim
+from tests.support.secrecy import WATCH
 
 FULL = os.environ.get("TEST_SIZE") == "full"
 WORKERS = 2
@@ -99,6 +100,7 @@ def serving(port: int, env: Mapping[str, str], log: Path) -> Iterator[Server]:
             yield Server(url, child.process.pid, log)
         finally:
             child.stop()
+            WATCH.read("output of serve", log.read_text())
         return
     process = _context().Process(target=_serve, args=(arguments, env, log))
     process.start()
@@ -111,6 +113,7 @@ def serving(port: int, env: Mapping[str, str], log: Path) -> Iterator[Server]:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.join()
+        WATCH.read("output of serve", log.read_text())
 
 
 async def run(
@@ -137,7 +140,9 @@ async def run(
         code, at = ours.recv()
     else:
         code = process.exitcode
-    return Ended(code, at, log.read_text())
+    output = log.read_text()
+    WATCH.read(f"output of {arguments[:2]}", output)
+    return Ended(code, at, output)
 
 
 def _serve(arguments: list[str], env: Mapping[str, str], log: Path) -> None:

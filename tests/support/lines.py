@@ -15,6 +15,7 @@ from itertools import cycle
 from typing import Any, NamedTuple
 
 from tests.support.commands import WORKERS, Server
+from tests.support.secrecy import WATCH
 
 _OPEN_AT_MOST = 200
 _PAUSE_S = 0.005
@@ -84,14 +85,16 @@ class Line:
             status, *given = head.rstrip().split("\r\n")
             headers = dict(line.split(": ", 1) for line in given)
             length = int(headers.get("content-length", 0))
-            content = await self._reader.readexactly(length)
+            answer = await self._reader.readexactly(length)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError("the server hung up") from error
+        if " 200 " not in status:
+            WATCH.read(f"{status} to {method} {path}", f"{head} {answer.decode()}")
         return Answer(
             self.worker,
             headers.get("x-request-id", ""),
             int(status.split()[1]),
-            json.loads(content) if content else {},
+            json.loads(answer) if answer else {},
             started,
             time.monotonic(),
         )
