@@ -111,7 +111,7 @@ async def test_it_hears_what_a_login_makes_and_what_is_logged_of_it(
         logging.getLogger("sso_box_api.any").info("exchanged %s", id_token)
         logging.getLogger("sso_box_api.any").info("got %.12s", box_token)
         try:
-            raise ValueError(TOKEN)
+            int(TOKEN)
         except ValueError:
             logging.getLogger("sso_box_api.any").exception("a traceback tells, too")
     assert _kinds(watch) == {"ID token", "Box token", "token"}

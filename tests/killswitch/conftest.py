@@ -6,8 +6,9 @@ for its listening connections, so that each of them can go silent.
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -18,7 +19,7 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from sso_box_devkit.box import Enterprise
 from sso_box_devkit.box.faults import Fault
@@ -32,7 +33,7 @@ from tests.support.relay import Relay
 from tests.support.servers import free_port
 
 # At full size every time is the one that is shipped.
-GRACE_S = 30.0 if FULL else 2.5
+GRACE_S = 30.0 if FULL else 1.6
 TIMES = {
     "SSO_BOX_VENDING__GRACE_S": str(GRACE_S),
     "SSO_BOX_DATABASE_TIMEOUT_S": "1",
@@ -69,7 +70,9 @@ class Site:
         token: str = self.idp.mint(sub=subject, aud="demo-spa", **claims)
         return token
 
-    async def command(self, *arguments: str, killed_after_commit: bool = False) -> Ended:
+    async def command(
+        self, *arguments: str, killed_after_commit: bool = False
+    ) -> Ended:
         """Run a command of the service straight at PostgreSQL."""
         return await run(
             arguments,
@@ -145,27 +148,39 @@ async def until(
 
 
 class Holding:
-    """Box, which can keep the answer to a narrowing back once it has minted."""
+    """Box, which can keep the answer to a narrowing back once it has minted.
+
+    ``held``: answers that are kept back now.
+    """
 
     def __init__(self, box: Starlette) -> None:
         self._box = box
-        self.holds = False
+        # The test is in another thread.
+        self._goes_on = threading.Event()
+        self._goes_on.set()
         self.held = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        held: list[Any] = []
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        self._goes_on.clear()
+        try:
+            yield
+        finally:
+            self._goes_on.set()
 
-        async def collect(message: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        held: list[Message] = []
+
+        async def collect(message: Message) -> None:
             held.append(message)
 
-        if not self.holds or scope["path"] != "/oauth2/token":
+        if self._goes_on.is_set() or scope["path"] != "/oauth2/token":
             await self._box(scope, receive, send)
             return
         await self._box(scope, receive, collect)
-        if any(b"restricted_to\":[{" in m.get("body", b"") for m in held):
+        if any(b'restricted_to":[{' in m.get("body", b"") for m in held):
             self.held += 1
-            while self.holds:
-                await asyncio.sleep(0.005)
+            await asyncio.to_thread(self._goes_on.wait)
             self.held -= 1
         for message in held:
             await send(message)

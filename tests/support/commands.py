@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
+import uvicorn._subprocess
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
@@ -46,6 +47,7 @@ class Ended(NamedTuple):
     def result(self) -> dict[str, Any]:
         """What it printed with ``--json``, beside its audit events and warnings."""
         objects = [x for x in self.output.splitlines() if x.startswith("{")]
+        result: dict[str, Any]
         [result] = [x for x in map(json.loads, objects) if "event" not in x]
         return result
 
@@ -73,10 +75,7 @@ class Server:
         for worker in psutil.Process(self.pid).children():
             with suppress(psutil.Error):
                 for each in worker.net_connections("tcp"):
-                    if each.raddr and (each.laddr.port, each.raddr.port) == (
-                        self.port,
-                        port,
-                    ):
+                    if (each.laddr[1:], each.raddr[1:]) == ((self.port,), (port,)):
                         return worker.pid
         return None
 
@@ -140,7 +139,7 @@ async def run(
         code, at = ours.recv()
     else:
         code = process.exitcode
-    output = log.read_text()
+    output = log.read_text()  # noqa: ASYNC240 - a few lines
     WATCH.read(f"output of {arguments[:2]}", output)
     return Ended(code, at, output)
 
@@ -150,9 +149,7 @@ def _serve(arguments: list[str], env: Mapping[str, str], log: Path) -> None:
     os.setsid()
     _settle(env, log)
     # The one part that is replaced: workers would else import everything anew.
-    import uvicorn._subprocess
-
-    uvicorn._subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment] - see above
+    uvicorn._subprocess.spawn = multiprocessing.get_context("fork")  # type: ignore[assignment]  # as it is said above
     main(arguments)
 
 

@@ -73,7 +73,11 @@ class Line:
     ) -> Answer:
         """Raises ``ConnectionError`` where the worker hangs up."""
         content = json.dumps(body).encode() if body else b""
-        head = [f"{method} {path} HTTP/1.1", "Host: api", f"Content-Length: {len(content)}"]
+        head = [
+            f"{method} {path} HTTP/1.1",
+            "Host: api",
+            f"Content-Length: {len(content)}",
+        ]
         if token:
             head.append(f"Authorization: Bearer {token}")
         if content:
@@ -81,15 +85,15 @@ class Line:
         started = time.monotonic()
         self._writer.write("\r\n".join([*head, "", ""]).encode() + content)
         try:
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
-            status, *given = head.rstrip().split("\r\n")
-            headers = dict(line.split(": ", 1) for line in given)
+            top = (await self._reader.readuntil(b"\r\n\r\n")).decode()
+            status, *named = top.lower().rstrip().split("\r\n")
+            headers = dict(line.split(": ", 1) for line in named)
             length = int(headers.get("content-length", 0))
             answer = await self._reader.readexactly(length)
         except asyncio.IncompleteReadError as error:
             raise ConnectionResetError("the server hung up") from error
         if " 200 " not in status:
-            WATCH.read(f"{status} to {method} {path}", f"{head} {answer.decode()}")
+            WATCH.read(f"{status} to {method} {path}", f"{top} {answer.decode()}")
         return Answer(
             self.worker,
             headers.get("x-request-id", ""),
@@ -135,9 +139,13 @@ class Load:
     """
 
     warm: float = 0.0
-    answers: dict[int, list[Answer]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
+    answers: dict[int, list[Answer]] = field(default_factory=lambda: defaultdict(list))
+
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def add(self, answer: Answer) -> None:
+        self.answers[answer.worker].append(answer)
+        self._more.set()
 
     @property
     def all(self) -> list[Answer]:
@@ -161,7 +169,7 @@ class Load:
     async def served_everywhere(self) -> None:
         """Wait until every worker's last answer is a success."""
         while not all(of_one[-1].status == 200 for of_one in self.answers.values()):
-            await asyncio.sleep(0.01)
+            await self._next()
 
     async def refused_everywhere(self, code: str, *, times: int = 3) -> None:
         """Wait until every worker's last answers are this refusal."""
@@ -169,7 +177,11 @@ class Load:
             [a.code for a in of_one[-times:]] == [code] * times
             for of_one in self.answers.values()
         ):
-            await asyncio.sleep(0.01)
+            await self._next()
+
+    async def _next(self) -> None:
+        self._more.clear()
+        await self._more.wait()
 
     def last_successes(self) -> dict[int, Answer]:
         """Of each worker the last one."""
@@ -191,7 +203,7 @@ async def steady_load(
 
     async def ask(line: Line, order: Mapping[str, object]) -> Answer:
         answer = await line.ask("POST", "/v1/token", id_token, order)
-        load.answers[line.worker].append(answer)
+        load.add(answer)
         return answer
 
     async def ask_on(line: Line) -> None:

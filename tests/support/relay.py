@@ -5,7 +5,7 @@ In a thread of its own, so that it passes everything on whatever the test is bus
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
 from urllib.parse import urlsplit
@@ -120,7 +120,7 @@ class _Passing:
                 writer.write(data)
 
 
-async def _end(relays: list[Relay]) -> None:
+async def _end(relays: Sequence[Relay]) -> None:
     for relay in relays:
         await relay.close()
     others = asyncio.all_tasks() - {asyncio.current_task()}
