@@ -12,11 +12,11 @@ from typing import Literal
 
 from sso_box_api import accounts
 from sso_box_api.accounts import Account, Person
-from sso_box_api.audit import ExchangeEvent
+from sso_box_api.audit import RequestEvent
 from sso_box_api.binding import Binder
 from sso_box_api.box import within
 from sso_box_api.db import AsyncSession, Database
-from sso_box_api.errors import NonceProofFailed, SsoBoxError
+from sso_box_api.errors import NonceProofFailed
 from sso_box_api.identity import (
     Identity,
     IdentityVerifier,
@@ -99,9 +99,7 @@ class Exchange:
 
         Raises ``SsoBoxError`` subclasses only; writes one audit event in any case.
         """
-        event = ExchangeEvent(request.door, request.request_id, request.client_address)
-        event.id_token_sha256 = _sha256(request.unverified_token)
-        try:
+        with _event(request) as event:
             identity = await self._verifier.verify(request.unverified_token)
             _fill_identity(event, identity)
             proof = self._verifier.check_nonce(identity, request.nonce_verifier)
@@ -117,12 +115,6 @@ class Exchange:
                 known.account, _person(identity), identity.issued_at
             ):
                 self._memory.forget(str(known.account.id))
-        except SsoBoxError as error:
-            event.code, event.reason = error.code, error.reason
-            event.outcome = "refused" if error.status < 500 else "failed"  # noqa: PLR2004 - HTTP
-            raise
-        finally:
-            event.write()
         return Vended(
             known.vend.token,
             known.vend.expires_at,
@@ -173,7 +165,7 @@ class Exchange:
         grant: Grant,
         proof: NonceProof | None,
         request: ExchangeRequest,
-        event: ExchangeEvent,
+        event: RequestEvent,
     ) -> Known:
         """Find or make the account and its token, by the rows; remember both."""
         begun = self._memory.begin()
@@ -184,7 +176,7 @@ class Exchange:
         return self._memory.keep(_key(identity, grant), account, vend, begun)
 
     async def _account(
-        self, event: ExchangeEvent, identity: Identity, proof: NonceProof | None
+        self, event: RequestEvent, identity: Identity, proof: NonceProof | None
     ) -> Account:
         """Find the account with its Box user; a first login makes both."""
         async with self._database.transaction() as session:
@@ -243,6 +235,17 @@ async def _settle(
         raise NonceProofFailed("nonce_session_over")
 
 
+def _event(request: ExchangeRequest) -> RequestEvent:
+    return RequestEvent(
+        "exchange",
+        request.request_id,
+        request.client_address,
+        door=request.door,
+        first_login=False,
+        id_token_sha256=_sha256(request.unverified_token),
+    )
+
+
 def _sha256(unverified_token: UnverifiedToken) -> str:
     return hashlib.sha256(unverified_token.encode(errors="replace")).hexdigest()
 
@@ -259,21 +262,21 @@ def _person(identity: Identity) -> Person:
     )
 
 
-def _fill_identity(event: ExchangeEvent, identity: Identity) -> None:
+def _fill_identity(event: RequestEvent, identity: Identity) -> None:
     event.provider = identity.provider
     event.namespace = identity.namespace
     event.subject = identity.subject
     event.client_id = identity.client_id
 
 
-def _fill_known(event: ExchangeEvent, known: Known) -> None:
+def _fill_known(event: RequestEvent, known: Known) -> None:
     event.account_id = str(known.account.id)
     event.box_user_id = known.account.box_user_id
-    event.vend_id, event.outcome = str(known.vend.id), "granted"
+    event.vend_id = str(known.vend.id)
     event.vend = event.vend or "remembered"
 
 
-def _fill_grant(event: ExchangeEvent, grant: Grant) -> None:
+def _fill_grant(event: RequestEvent, grant: Grant) -> None:
     event.profile = grant.profile
     event.scopes = grant.scopes
     event.resource = str(grant.resource) if grant.resource else None

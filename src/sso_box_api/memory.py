@@ -17,7 +17,6 @@ from cachetools import LRUCache
 from sso_box_api.accounts import Account
 from sso_box_api.vending import Grant, LiveVend, spare_s
 
-MAX_REMEMBERED: Final = 16_384
 _MAX_FORGOTTEN: Final = 16_384
 # For how long an answer to the listener's question says that nothing was missed.
 LIVE_S: Final = 1.0
@@ -51,7 +50,7 @@ class Known:
 class Memory:
     """The logins of this process, most recent ones first, and whether they hold.
 
-    ``grace_s``: for how long entries may be used when PostgreSQL does not answer at
+    ``most``: how many, 0 for none. ``grace_s``: for how long entries may be used when PostgreSQL does not answer at
     all, since they were last known to hold. ``renew_below_s``: of ``vending.spare_s``.
     Nothing here awaits anything.
     """
@@ -59,6 +58,7 @@ class Memory:
     def __init__(
         self,
         *,
+        most: int,
         grace_s: float,
         renew_below_s: int,
         clock: Callable[[], float] = monotonic,
@@ -66,7 +66,7 @@ class Memory:
         self._grace_s = grace_s
         self._renew_below_s = renew_below_s
         self._clock = clock
-        self._known: LRUCache[Key, Known] = LRUCache(MAX_REMEMBERED)
+        self._known: LRUCache[Key, Known] = LRUCache(most)
         # What was invalidated is numbered, so that a login that began to read before
         # it is seen to have read too early.
         self._generation = 0
@@ -102,7 +102,7 @@ class Memory:
             aging_at=read_at + vend.left_s - vend.half_life_s,
             until=read_at + spare_s(vend, self._renew_below_s),
         )
-        if self._holds(known):
+        if self._known.maxsize and self._holds(known):
             self._known[key] = known
         return known
 
