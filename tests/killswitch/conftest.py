@@ -226,7 +226,7 @@ async def site(
             )
             for n, way in enumerate(ways)
         ]
-        await asyncio.gather(*(_is_up(server) for server in servers))
+        await asyncio.gather(*(is_up(server) for server in servers))
         postgres = await asyncpg.connect(url)
         box = httpx.AsyncClient(base_url=box_url)
         async with box, lines(servers) as opened:
@@ -259,7 +259,7 @@ def _through(ways: Ways) -> dict[str, str]:
     }
 
 
-async def _is_up(server: Server) -> None:
+async def is_up(server: Server) -> None:
     async with asyncio.timeout(60), httpx.AsyncClient() as http:
         while True:
             try:
