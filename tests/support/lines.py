@@ -9,15 +9,18 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any, NamedTuple
 
+import psutil
+
 from tests.support.commands import WORKERS, Server
 from tests.support.secrecy import WATCH
 
-_OPEN_AT_MOST = 200
+_TRIES = 60
+_STOPPED_AT_MOST_S = 1.0
 _PAUSE_S = 0.005
 
 
@@ -57,8 +60,12 @@ class Line:
     @classmethod
     async def open(cls, server: Server) -> "Line":
         line = cls(server, *await asyncio.open_connection("127.0.0.1", server.port))
-        # It was accepted before it is answered.
-        await line.ask("GET", "/livez")
+        try:
+            # It was accepted before it is answered.
+            await line.ask("GET", "/livez")
+        except BaseException:
+            line.close()
+            raise
         port = line._writer.get_extra_info("sockname")[1]
         line.worker = server.worker_of(port) or 0
         assert line.worker, "no worker has the connection"
@@ -113,22 +120,32 @@ async def lines(servers: Iterable[Server]) -> AsyncIterator[list[Line]]:
     opened: list[Line] = []
     try:
         for server in servers:
-            held: dict[int, Line] = {}
-            for _ in range(_OPEN_AT_MOST):
-                line = await Line.open(server)
-                opened.append(line)
-                held.setdefault(line.worker, line)
+            held: list[Line] = []
+            for _ in range(_TRIES):
+                with suppress(TimeoutError):
+                    held.append(await _to_another(server, held))
+                    opened.append(held[-1])
                 if len(held) == WORKERS:
                     break
-            assert len(held) == WORKERS, f"only {len(held)} workers take connections"
-            for line in [line for line in opened if line.worker in held]:
-                if held[line.worker] is not line:
-                    opened.remove(line)
-                    line.close()
+            assert len({line.worker for line in held}) == WORKERS
         yield opened
     finally:
         for line in opened:
             line.close()
+
+
+async def _to_another(server: Server, held: Iterable[Line]) -> Line:
+    """Open a line to a worker that has none: the others are stopped meanwhile.
+
+    For so short a time that the process above them does not take them for dead.
+    """
+    with ExitStack() as stopped:
+        for line in held:
+            worker = psutil.Process(line.worker)
+            stopped.callback(worker.resume)
+            worker.suspend()
+        async with asyncio.timeout(_STOPPED_AT_MOST_S):
+            return await Line.open(server)
 
 
 @dataclass
