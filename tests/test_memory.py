@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 
 from sso_box_api import db
 from sso_box_api.accounts import Account
-from sso_box_api.app import Parts
 from sso_box_api.memory import LIVE_S, Key, Memory
+from sso_box_api.parts import Parts
 from sso_box_api.settings import DatabaseSettings, Settings
 from sso_box_api.vending import Grant, LiveVend, Resource
 from sso_box_devkit.postgres import Postgres
@@ -215,7 +215,7 @@ def test_an_entry_is_found_by_exactly_what_it_was_kept_for(asked: list[Any]) -> 
     memory = Memory(most=100, grace_s=30, renew_below_s=600)
     kept = {}
     for parts in asked:
-        kept[parts] = memory.keep(Key(*parts), _account(), _vend(), memory.begin())
+        kept[parts] = memory.keep(Key(*parts), _account(), _vend(), "", memory.begin())
     for parts in asked:
         assert memory.find(Key(*parts)) is kept[parts]
 
@@ -227,9 +227,9 @@ def test_what_was_read_before_a_change_is_not_kept_after_it(
     account, key = _account(), Key("ns", "ada", "spa", Grant("p", (), None))
     begun = memory.begin()
     memory.forget(str(account.id) if what == "account" else what)
-    memory.keep(key, account, _vend(), begun)
+    memory.keep(key, account, _vend(), "", begun)
     assert memory.find(key) is None
-    memory.keep(key, account, _vend(), memory.begin())
+    memory.keep(key, account, _vend(), "", memory.begin())
     assert memory.find(key) is not None
 
 
@@ -237,7 +237,7 @@ def test_a_change_of_another_account_voids_nothing(memory: Memory) -> None:
     account, key = _account(), Key("ns", "ada", "spa", Grant("p", (), None))
     begun = memory.begin()
     memory.forget(str(uuid4()))
-    memory.keep(key, account, _vend(), begun)
+    memory.keep(key, account, _vend(), "", begun)
     memory.forget(str(UUID(int=account.id.int ^ 1)))
     assert memory.find(key) is not None
 
@@ -247,7 +247,7 @@ def test_more_changes_than_can_be_noted_void_everything(memory: Memory) -> None:
     begun = memory.begin()
     for _ in range(20_000):
         memory.forget(str(uuid4()))
-    memory.keep(key, account, _vend(), begun)
+    memory.keep(key, account, _vend(), "", begun)
     assert memory.find(key) is None
 
 
@@ -267,7 +267,7 @@ def test_the_grace_begins_when_an_entry_last_was_known_to_hold(
     memory: Memory, clock: Clock
 ) -> None:
     key = Key("ns", "ada", "spa", Grant("p", (), None))
-    known = memory.keep(key, _account(), _vend(), memory.begin())
+    known = memory.keep(key, _account(), _vend(), "", memory.begin())
     clock.now += 29
     assert memory.outlives_silence(known)
     memory.heard_until(clock.now)
@@ -284,7 +284,7 @@ def test_an_entry_ages_and_ends_before_its_token(
     memory: Memory, clock: Clock, life_s: int, aging_s: int, ends_s: int
 ) -> None:
     key = Key("ns", "ada", "spa", Grant("p", (), None))
-    known = memory.keep(key, _account(), _vend(life_s), memory.begin())
+    known = memory.keep(key, _account(), _vend(life_s), "", memory.begin())
     for age_s in sorted({aging_s - 1, aging_s, ends_s - 1, ends_s}):
         clock.now = 1000 + age_s
         assert memory.is_aging(known) is (age_s >= aging_s)

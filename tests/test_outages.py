@@ -125,12 +125,11 @@ async def test_bad_tokens_are_counted_by_host(
     together: bool,  # noqa: FBT001 - a column of the table
 ) -> None:
     limit = BadTokenLimit(1)
-    with pytest.raises(TokenExpired):
-        with limit.counting(first):
-            raise TokenExpired
-    with pytest.raises(TooManyBadTokens if together else TokenExpired):
-        with limit.counting(second):
-            raise TokenExpired
+    with pytest.raises(TokenExpired), limit.counting(first):
+        raise TokenExpired
+    refused = TooManyBadTokens if together else TokenExpired
+    with pytest.raises(refused), limit.counting(second):
+        raise TokenExpired
 
 
 async def test_bad_tokens_are_limited_and_good_ones_still_pass(

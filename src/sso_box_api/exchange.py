@@ -14,7 +14,7 @@ from sso_box_api import accounts
 from sso_box_api.accounts import Account, Person
 from sso_box_api.audit import RequestEvent
 from sso_box_api.binding import Binder
-from sso_box_api.box import within
+from sso_box_api.box import Rank, within
 from sso_box_api.db import AsyncSession, Database
 from sso_box_api.errors import NonceProofFailed
 from sso_box_api.identity import (
@@ -106,12 +106,15 @@ class Exchange:
             grant = self._authorise(request, identity)
             _fill_grant(event, grant)
             known = await self._recall(identity, grant, proof, request)
+            is_again = known and known.id_token_sha256 == identity.token_sha256
             if known is None:
                 known = await self._serve(identity, grant, proof, request, event)
             _fill_known(event, known)
             if self._memory.is_aging(known):
-                self._vendor.renew(_order(known.account, identity, grant))
-            if await self._provisioner.furnish(
+                self._vendor.renew(
+                    _order(known.account, identity, grant, Rank.BACKGROUND)
+                )
+            if not is_again and await self._provisioner.furnish(
                 known.account, _person(identity), identity.issued_at
             ):
                 self._memory.forget(str(known.account.id))
@@ -171,9 +174,16 @@ class Exchange:
         begun = self._memory.begin()
         with within(self._box_deadline_s):
             account = await self._account(event, identity, proof)
-            order = _order(account, identity, grant, request.rejected_token_sha256)
+            order = _order(
+                account,
+                identity,
+                grant,
+                Rank.FIRST_LOGIN if event.first_login else Rank.LOGIN,
+                request.rejected_token_sha256,
+            )
             vend, event.vend = await self._vendor.vend(order)
-        return self._memory.keep(_key(identity, grant), account, vend, begun)
+        sha256 = identity.token_sha256
+        return self._memory.keep(_key(identity, grant), account, vend, sha256, begun)
 
     async def _account(
         self, event: RequestEvent, identity: Identity, proof: NonceProof | None
@@ -201,7 +211,11 @@ def _key(identity: Identity, grant: Grant) -> Key:
 
 
 def _order(
-    account: Account, identity: Identity, grant: Grant, rejected: str | None = None
+    account: Account,
+    identity: Identity,
+    grant: Grant,
+    rank: Rank,
+    rejected: str | None = None,
 ) -> Order:
     return Order(
         account,
@@ -210,6 +224,7 @@ def _order(
         client_id=identity.client_id,
         signed_in_at=identity.signed_in_at,
         rejected_sha256=(rejected or "").lower(),
+        rank=rank,
     )
 
 

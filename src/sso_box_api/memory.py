@@ -33,7 +33,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A login as it was served.
+    """A login as it was served. ``id_token_sha256``: of the one that it was served for.
 
     ``read_at``, ``aging_at`` (from when on its token should be renewed) and ``until``
     are of the process's monotonic clock.
@@ -41,6 +41,7 @@ class Known:
 
     account: Account
     vend: LiveVend = field(repr=False)
+    id_token_sha256: str
     generation: int
     read_at: float
     aging_at: float
@@ -90,13 +91,19 @@ class Memory:
         return self._generation, self._clock()
 
     def keep(
-        self, key: Key, account: Account, vend: LiveVend, begun: tuple[int, float]
+        self,
+        key: Key,
+        account: Account,
+        vend: LiveVend,
+        id_token_sha256: str,
+        begun: tuple[int, float],
     ) -> Known:
         """Remember a login, unless anything of its account changed since ``begun``."""
         generation, read_at = begun
         known = Known(
             account,
             vend,
+            id_token_sha256,
             generation,
             read_at,
             aging_at=read_at + vend.left_s - vend.half_life_s,

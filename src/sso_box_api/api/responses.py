@@ -29,10 +29,12 @@ class OAuthError(BaseModel):
     request_id: str
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
 def json_response(content: dict[str, object]) -> Response:
     """Answer with 200 and what a documented model describes, without building one."""
-    body = json.dumps(content, separators=(",", ":"))
-    return Response(body, media_type="application/json")
+    return Response(_encode(content), media_type="application/json")
 
 
 def _declare(
