@@ -179,9 +179,8 @@ class Load:
 
     def last_success_between(self, begin: float, end: float) -> float:
         """When the last success began of those that ended in between."""
-        return max(
-            a.started for a in self.all if a.status == 200 and begin < a.ended < end
-        )
+        ended = [a for a in self.all if a.status == 200 and begin < a.ended < end]
+        return max((answer.started for answer in ended), default=begin)
 
     async def served_everywhere(self) -> None:
         """Wait until every worker's last answer is a success."""
