@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -70,17 +70,7 @@ def create_app(
         # A redirect would repeat the caller's Host and query.
         redirect_slashes=False,
         redoc_url=None,
-        middleware=[
-            Middleware(
-                CORSMiddleware,
-                allow_origins=list(settings.cors_origins),
-                allow_methods=["GET", "POST", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-                expose_headers=["WWW-Authenticate", "Retry-After", "X-Request-ID"],
-                max_age=600,
-            ),
-            Middleware(RequestShell),
-        ],
+        middleware=[*_cors(settings.cors_origins), Middleware(RequestShell)],
     )
     problems.install(app)
     for module in (token, tokens, oauth, revoke, me, config, health):
@@ -92,6 +82,22 @@ def serve_app() -> FastAPI:
     """Build the app from the environment: what each worker of ``serve`` runs."""
     configure_logging()
     return create_app(load_settings(), trail=Trail(sys.stdout.fileno()))
+
+
+def _cors(origins: Sequence[str]) -> list[Middleware]:
+    """Let pages of these origins call; without any there is nothing to answer for."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=["WWW-Authenticate", "Retry-After", "X-Request-ID"],
+            max_age=600,
+        )
+    ]
 
 
 def _state(parts: Parts, exchange: Exchange) -> State:

@@ -12,6 +12,7 @@ from sso_box_api import db
 from sso_box_api.audit import configure_logging
 from sso_box_api.cli.shared import explained
 from sso_box_api.parts import open_parts
+from sso_box_api.serving import OneWriteProtocol
 from sso_box_api.settings import DatabaseSettings, Settings, load_settings
 
 # By name: where one is missing the start fails, and does not serve half as fast.
@@ -35,7 +36,7 @@ def serve(host: str, port: int, workers: int) -> None:
         port=port,
         workers=workers,
         loop=_LOOP,
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         access_log=False,
         log_config=None,
