@@ -32,6 +32,7 @@ from tests.support.collecting import read_server, read_tables
 from tests.support.connections import connected, forget, opened
 from tests.support.contract import PROBLEMS, checked
 from tests.support.postgres import clone_database, start_test_postgres
+from tests.support.secrecy import WATCH
 from tests.support.secrecy_plugin import Secrecy, search
 from tests.support.servers import serve_in_thread
 
@@ -215,5 +216,10 @@ async def parts(settings: Settings, emulator: Starlette) -> AsyncIterator[Parts]
 def audit_log() -> Iterator[list[dict[str, Any]]]:
     """The audit events of a test, as they would be printed."""
     events: list[dict[str, Any]] = []
-    with audit.delivered(lambda line: events.append(json.loads(line))):
+
+    def deliver(line: str | bytes) -> None:
+        WATCH.read("an audit event", line if isinstance(line, str) else line.decode())
+        events.append(json.loads(line))
+
+    with audit.delivered(deliver):
         yield events

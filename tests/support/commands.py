@@ -67,8 +67,8 @@ class Server:
     def audited(self) -> dict[str, dict[str, Any]]:
         """The exchanges so far, by the ids of their requests."""
         lines = self.log.read_text().splitlines()
-        events = [json.loads(line) for line in lines if '"event": "exchange"' in line]
-        return {event["request_id"]: event for event in events}
+        events = [json.loads(line) for line in lines if '"event":' in line]
+        return {e["request_id"]: e for e in events if e["event"] == "exchange"}
 
     def worker_of(self, port: int) -> int | None:
         """Which worker has accepted the connection that comes from ``port`` of ours."""
