@@ -88,6 +88,7 @@ class AdministrationEvent:
     provider: str | None = None
     namespace: str | None = None
     subject: str | None = None
+    client_id: str | None = None
     account_id: str | None = None
     reason: str | None = None
     outcome: str = "failed"

@@ -101,7 +101,12 @@ class Minter:
             async with self._database.transaction() as session:
                 bound = order.resource is not None
                 await accounts.gate_for_vend(
-                    session, order.account, order.signed_in_at, alone=bound
+                    session,
+                    order.account,
+                    order.signed_in_at,
+                    provider=order.provider,
+                    client_id=order.client_id,
+                    alone=bound,
                 )
                 vend = await self._insert(session, order, token, "live")
                 if bound:

@@ -116,7 +116,13 @@ class Vendor:
     async def _reuse(self, order: Order, *, gate: bool = False) -> LiveVend | None:
         async with self._database.transaction() as session:
             if gate:
-                await accounts.gate_for_vend(session, order.account, order.signed_in_at)
+                await accounts.gate_for_vend(
+                    session,
+                    order.account,
+                    order.signed_in_at,
+                    provider=order.provider,
+                    client_id=order.client_id,
+                )
             return await vending.find_live(
                 session, self._keys, order.vend_key, renew_below_s=self._renew_below_s
             )

@@ -17,6 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.accounts.orphans import unlist
 from sso_box_api.accounts.store import Account, Person, ensure_row, to_account
+from sso_box_api.accounts.suspensions import refuse, suspended_by
 from sso_box_api.accounts.tables import AccountRow, IdentityRow
 from sso_box_api.errors import ProvisioningInProgress
 
@@ -74,14 +75,16 @@ async def take_claim(
 ) -> Claim:
     """Take the claim to a Box user of this ``kind``, or say why not.
 
-    Raises ``AccountLocked`` or ``AccountRemoved``: nobody locked is made a Box user.
+    Raises ``AccessSuspended``, ``AccountLocked`` or ``AccountRemoved``: nobody locked is
+    made a Box user.
     """
     found = await _find_for_update(session, person)
     if found is None:
         await ensure_row(session, person, realm=realm, box_app=box_app)
         found = await _find_for_update(session, person)
         assert found is not None  # noqa: S101 - inserted a line ago, or by the winner
-    identity_id, row, now = found
+    identity_id, row, now, suspended = found
+    refuse(suspended)
     account = to_account(identity_id, row)
     account.check_open()
     if row.box_user_id is not None:
@@ -215,9 +218,14 @@ async def record(
 
 async def _find_for_update(
     session: AsyncSession, person: Person
-) -> tuple[UUID, AccountRow, datetime] | None:
+) -> tuple[UUID, AccountRow, datetime, str | None] | None:
     statement = (
-        select(IdentityRow.id, AccountRow, func.clock_timestamp())
+        select(
+            IdentityRow.id,
+            AccountRow,
+            func.clock_timestamp(),
+            suspended_by(person.provider),
+        )
         .join(AccountRow, col(AccountRow.id) == col(IdentityRow.account_id))
         .where(
             IdentityRow.namespace == person.namespace,
@@ -226,7 +234,7 @@ async def _find_for_update(
         .with_for_update(of=AccountRow)
     )
     row = (await session.exec(statement)).first()
-    return (row[0], row[1], row[2]) if row else None
+    return (row[0], row[1], row[2], row[3]) if row else None
 
 
 async def _update_claim(

@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import and_, func, literal
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select as sql_select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from sso_box_api.accounts.suspensions import refuse, suspended_by
 from sso_box_api.accounts.tables import AccountRow, IdentityRow
 from sso_box_api.errors import (
     AccountLocked,
@@ -140,6 +141,40 @@ async def find(session: AsyncSession, namespace: str, subject: str) -> Account |
     return to_account(*row) if row else None
 
 
+async def look_up(
+    session: AsyncSession,
+    namespace: str,
+    subject: str,
+    *,
+    provider: str,
+    client_id: str,
+) -> Account | None:
+    """Find the account of who comes through this provider and client.
+
+    Raises ``AccessSuspended``, also for somebody who has no account yet.
+    """
+    # One row whatever is there, so that one statement tells both.
+    one = sql_select(literal(1)).subquery()
+    same = and_(
+        col(IdentityRow.namespace) == namespace, col(IdentityRow.subject) == subject
+    )
+    statement = (
+        sql_select(
+            suspended_by(provider, client_id),
+            IdentityRow.id,
+            AccountRow,
+            IdentityRow.claims_digest,
+        )
+        .select_from(one)
+        .outerjoin(IdentityRow, same)
+        .outerjoin(AccountRow, col(AccountRow.id) == col(IdentityRow.account_id))
+    )
+    suspended, identity_id, row, digest = (await session.exec(statement)).one()
+    refuse(suspended)
+    account: AccountRow | None = row  # of an outer join
+    return to_account(identity_id, account, digest) if account else None
+
+
 async def is_open(session: AsyncSession, account_id: UUID, box_user_id: str) -> bool:
     """Whether an account has this Box user, and is neither locked nor removed."""
     statement = sql_select(AccountRow.id).where(
@@ -152,21 +187,29 @@ async def is_open(session: AsyncSession, account_id: UUID, box_user_id: str) -> 
 
 
 async def gate_for_vend(
-    session: AsyncSession, account: Account, signed_in_at: int, *, alone: bool = False
+    session: AsyncSession,
+    account: Account,
+    signed_in_at: int,
+    *,
+    provider: str,
+    client_id: str,
+    alone: bool = False,
 ) -> None:
     """Check the gate once more, on the row itself, before a token is recorded.
 
     FOR SHARE makes a lock wait for this transaction, and this one for a lock: a token
     is either on the list that the lock revokes, or never leaves. A relink is waited
-    for alike: a token for the Box user that the account had is refused after it.
+    for alike: a token for the Box user that the account had is refused after it. Who
+    closes a suspension waits for this transaction, too (``settle_suspension``).
     ``alone`` keeps other mints of the account waiting as well (FOR NO KEY UPDATE).
     """
     statement = (
-        sql_select(AccountRow)
+        sql_select(AccountRow, suspended_by(provider, client_id, held=True))
         .where(AccountRow.id == account.id)
         .with_for_update(read=not alone, key_share=alone)
     )
-    row = (await session.exec(statement)).one()
+    row, suspended = (await session.exec(statement)).one()
+    refuse(suspended)
     to_account(account.identity_id, row).check_gate(signed_in_at)
     # A statement of its own: it must see what was committed while the first one waited.
     belongs = sql_select(IdentityRow.account_id).where(

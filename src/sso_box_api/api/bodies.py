@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 
 from sso_box_api.api.credentials import refuse_token_in_query
+from sso_box_api.api.middleware import BODY
 from sso_box_api.errors import InvalidForm, UnsupportedMediaType
 
 T = TypeVar("T")
@@ -15,12 +16,12 @@ T = TypeVar("T")
 _MOST_PARAMETERS = 32
 
 
-async def read_json(request: Request, shape: TypeAdapter[T]) -> T | None:
+def read_json(request: Request, shape: TypeAdapter[T]) -> T | None:
     """Parse a JSON body into the documented shape; None where there is none.
 
     Raises ``UnsupportedMediaType``, ``RequestValidationError``.
     """
-    body = await request.body()
+    body: bytes = request.scope[BODY]
     if not body:
         return None
     _require_type(request, "application/json")
@@ -34,7 +35,7 @@ async def read_json(request: Request, shape: TypeAdapter[T]) -> T | None:
     raise RequestValidationError(located)
 
 
-async def read_form(request: Request) -> dict[str, str]:
+def read_form(request: Request) -> dict[str, str]:
     """Parse a form as RFC 6749 section 3.2 asks: no parameter twice.
 
     An empty value counts as not sent. Raises ``UnsupportedMediaType``, ``InvalidForm``,
@@ -44,7 +45,7 @@ async def read_form(request: Request) -> dict[str, str]:
     _require_type(request, "application/x-www-form-urlencoded")
     try:
         pairs = parse_qsl(
-            (await request.body()).decode("ascii"),
+            request.scope[BODY].decode("ascii"),
             keep_blank_values=True,
             errors="strict",
             max_num_fields=_MOST_PARAMETERS,

@@ -21,12 +21,12 @@ def bearer_token(request: Request) -> UnverifiedToken | None:
     (RFC 6750 section 2: one method a request), ``TokenMalformed`` for other schemes.
     """
     refuse_token_in_query(request)
-    headers = request.headers.getlist("authorization")
+    headers = [v for k, v in request.scope["headers"] if k == b"authorization"]
     if not headers:
         return None
     if len(headers) > 1:
         raise AmbiguousCredentials("two_headers")
-    match = _BEARER.fullmatch(headers[0].strip())
+    match = _BEARER.fullmatch(headers[0].decode("latin-1").strip())
     if match is None:
         raise TokenMalformed("authorization_header")
     return UnverifiedToken(match.group(1))

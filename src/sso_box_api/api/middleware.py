@@ -15,6 +15,8 @@ from sso_box_api.errors import BodyTooLarge, RequestTimeout
 
 _log = logging.getLogger(__name__)
 
+# Under which the scope has the whole body, for routes that read it at once.
+BODY = "sso_box_body"
 MAX_BODY_BYTES = 65_536
 MAX_BODY_S = 10
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -62,6 +64,7 @@ class RequestShell:
             announced = not _ANNOUNCE_A_BODY.isdisjoint(headers)
             # What was not announced (RFC 9112 section 6.3) need not be waited for.
             body = await (_read_body_in_time if announced else _read_body)(receive)
+            scope[BODY] = body
             await self._app(scope, _replay(body, receive), send_with_headers)
         except _Gone:
             # What was cut off may say less than was meant: nothing of it is done.

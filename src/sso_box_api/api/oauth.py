@@ -13,7 +13,7 @@ from sso_box_api.api.bodies import read_form
 from sso_box_api.api.lean import LeanRoute, json_response
 from sso_box_api.api.problems import OAUTH_PATH, request_id_of
 from sso_box_api.api.responses import OAUTH_ERRORS
-from sso_box_api.api.state import bad_tokens_of, exchange_of
+from sso_box_api.api.state import state_of
 from sso_box_api.api.token import SHA256, client_address
 from sso_box_api.errors import InvalidForm
 from sso_box_api.exchange import ExchangeRequest
@@ -115,13 +115,13 @@ _FORM: dict[str, Any] = {
     openapi_extra=_FORM,
 )
 async def oauth_token(request: Request) -> Response:
-    form = await read_form(request)
+    form = read_form(request)
     if request.headers.getlist("authorization"):
         raise InvalidForm("credentials_in_header")
     _check(form)
-    address = client_address(request)
-    with bad_tokens_of(request).counting(address):
-        vended = await exchange_of(request).exchange(
+    address, state = client_address(request), state_of(request)
+    with state["bad_tokens"].counting(address):
+        vended = await state["exchange"].exchange(
             ExchangeRequest(
                 unverified_token=UnverifiedToken(form["subject_token"]),
                 profile=form.get("profile"),

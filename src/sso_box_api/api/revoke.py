@@ -54,7 +54,7 @@ async def revoke(
     own_tokens: OwnTokensDep,
     bad_tokens: BadTokensDep,
 ) -> Response:
-    form = await read_form(request)
+    form = read_form(request)
     address = client_address(request)
     with bad_tokens.counting(address):
         unverified = one_token(bearer, None)

@@ -29,14 +29,9 @@ class State(TypedDict):
     bad_tokens: BadTokenLimit
 
 
-def exchange_of(request: Request) -> Exchange:
-    exchange: Exchange = request.state.exchange
-    return exchange
-
-
-def bad_tokens_of(request: Request) -> BadTokenLimit:
-    bad_tokens: BadTokenLimit = request.state.bad_tokens
-    return bad_tokens
+def state_of(request: Request) -> State:
+    state: State = request.scope["state"]
+    return state
 
 
 async def _own_tokens(request: Request) -> OwnTokens:
@@ -75,7 +70,7 @@ async def _settings(request: Request) -> Settings:
 
 
 async def _bad_tokens(request: Request) -> BadTokenLimit:
-    return bad_tokens_of(request)
+    return state_of(request)["bad_tokens"]
 
 
 OwnTokensDep = Annotated[OwnTokens, Depends(_own_tokens)]

@@ -11,7 +11,7 @@ from sso_box_api.api.credentials import bearer_token, one_token
 from sso_box_api.api.lean import LeanRoute, json_response
 from sso_box_api.api.problems import request_id_of
 from sso_box_api.api.responses import PROBLEMS
-from sso_box_api.api.state import bad_tokens_of, exchange_of
+from sso_box_api.api.state import state_of
 from sso_box_api.exchange import ExchangeRequest
 from sso_box_api.identity import NONCE_VERIFIER
 
@@ -91,10 +91,10 @@ _BODY: dict[str, Any] = {
 )
 async def exchange_token(request: Request) -> Response:
     bearer = bearer_token(request)
-    asked = await read_json(request, _ASKED) or _ASKS_NOTHING
-    address = client_address(request)
-    with bad_tokens_of(request).counting(address):
-        vended = await exchange_of(request).exchange(
+    asked = read_json(request, _ASKED) or _ASKS_NOTHING
+    address, state = client_address(request), state_of(request)
+    with state["bad_tokens"].counting(address):
+        vended = await state["exchange"].exchange(
             ExchangeRequest(
                 unverified_token=one_token(bearer, asked.id_token),
                 profile=asked.profile,

@@ -1,5 +1,6 @@
 """Which token? Profiles decide what may be asked, the ledger lists what is out."""
 
+from sso_box_api.vending.closing import close_page, count_outstanding
 from sso_box_api.vending.ledger import (
     DamagedHandle,
     LedgerKeys,
@@ -10,13 +11,14 @@ from sso_box_api.vending.ledger import (
     spare_s,
     unknown_keys,
 )
-from sso_box_api.vending.limits import MintRate, close_surplus
+from sso_box_api.vending.limits import MintRate, close_surplus, forget_mints
 from sso_box_api.vending.probes import end_probe, take_probe
 from sso_box_api.vending.profiles import (
     Asking,
     Grant,
     Profiles,
     Resource,
+    TemplateFolder,
     check_answer,
     parse_resource,
 )
@@ -36,6 +38,7 @@ from sso_box_api.vending.sweep import (
     mark_revoked,
     put_off,
     take_pending,
+    wake_sweepers,
     worth_waiting,
 )
 
@@ -50,6 +53,7 @@ __all__ = [
     "Profiles",
     "Resource",
     "SealedVend",
+    "TemplateFolder",
     "VendKey",
     "bury",
     "check_answer",
@@ -57,12 +61,15 @@ __all__ = [
     "close_accounts",
     "close_due",
     "close_one",
+    "close_page",
     "close_surplus",
     "count_live",
+    "count_outstanding",
     "count_pending",
     "delete_expired",
     "end_probe",
     "find_live",
+    "forget_mints",
     "hurry",
     "insert",
     "leave_to_expire",
@@ -73,5 +80,6 @@ __all__ = [
     "take_pending",
     "take_probe",
     "unknown_keys",
+    "wake_sweepers",
     "worth_waiting",
 ]
