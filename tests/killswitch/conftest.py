@@ -43,6 +43,15 @@ TIMES = {
 SWEPT_WITHIN_S = 30.0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """First: a run in several processes takes from the others what comes last.
+
+    So the servers are started in one of them only.
+    """
+    here = Path(__file__).parent
+    items.sort(key=lambda item: here not in item.path.parents)
+
+
 class Ways(NamedTuple):
     """One server's ways to PostgreSQL."""
 
