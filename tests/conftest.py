@@ -28,9 +28,12 @@ from sso_box_devkit.box import Enterprise, create_box_emulator
 from sso_box_devkit.box.settings import Settings as EmulatorSettings
 from sso_box_devkit.idp import create_idp
 from tests.support.api import BOX_URL, ISSUER, Api, Control
+from tests.support.collecting import read_server, read_tables
 from tests.support.connections import connected, forget, opened
 from tests.support.contract import PROBLEMS, checked
 from tests.support.postgres import clone_database, start_test_postgres
+from tests.support.secrecy import WATCH
+from tests.support.secrecy_plugin import Secrecy, search
 from tests.support.servers import serve_in_thread
 
 _TEMPLATE = "template_migrated"
@@ -57,13 +60,21 @@ class Figures:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Secrecy())
     # The workers of a parallel run report to the process that has this.
     if os.environ.get("TEST_SIZE") == "full" and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Figures())
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _clean_environment() -> Iterator[None]:
+def _secrets_stay_secret() -> Iterator[None]:
+    """The first to begin, so that it ends after all that could still tell something."""
+    yield
+    search()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment(_secrets_stay_secret: None) -> Iterator[None]:
     """No setting of the developer's shell reaches the tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
@@ -80,6 +91,7 @@ def postgres_url(_clean_environment: None) -> Iterator[str]:
         asyncio.run(clone_database(server.url, "template0", _TEMPLATE))
         db.upgrade(DatabaseSettings(database_url=SecretStr(template)))
         yield server.url
+        asyncio.run(read_server(server.url))
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +111,7 @@ async def database_url(_database_url: str) -> str:
         # SQLAlchemy itself would send one statement after the other.
         driver: asyncpg.Connection | None = raw.driver_connection
         assert driver is not None
+        await read_tables(driver, [t.name for t in SQLModel.metadata.sorted_tables])
         await driver.execute(deletions)
     return _database_url
 
@@ -203,5 +216,10 @@ async def parts(settings: Settings, emulator: Starlette) -> AsyncIterator[Parts]
 def audit_log() -> Iterator[list[dict[str, Any]]]:
     """The audit events of a test, as they would be printed."""
     events: list[dict[str, Any]] = []
-    with audit.delivered(lambda line: events.append(json.loads(line))):
+
+    def deliver(line: str | bytes) -> None:
+        WATCH.read("an audit event", line if isinstance(line, str) else line.decode())
+        events.append(json.loads(line))
+
+    with audit.delivered(deliver):
         yield events

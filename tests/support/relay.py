@@ -1,0 +1,129 @@
+"""A way to PostgreSQL that can go silent: packets are dropped, and nobody hangs up.
+
+In a thread of its own, so that it passes everything on whatever the test is busy with.
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Self
+from urllib.parse import urlsplit
+
+
+class Relay:
+    """Passes connections on to the server of a database URL; ``url`` leads through it.
+
+    ``held``: connections that were opened in the silence, and wait for its end.
+    """
+
+    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._to = urlsplit(url)
+        self._loop = loop
+        self._heard = asyncio.Event()
+        self._passing: set[_Passing] = set()
+        self._server: asyncio.Server | None = None
+        self.held = 0
+
+    @classmethod
+    @contextmanager
+    def to(cls, *urls: str) -> Iterator[list[Self]]:
+        """Run one relay for each URL."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        relays = [cls(url, loop) for url in urls]
+        try:
+            for relay in relays:
+                asyncio.run_coroutine_threadsafe(relay._start(), loop).result()
+            yield relays
+        finally:
+            asyncio.run_coroutine_threadsafe(_end(relays), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    @property
+    def url(self) -> str:
+        assert self._server
+        port = self._server.sockets[0].getsockname()[1]
+        netloc = self._to.netloc.rsplit(":", 1)[0] + f":{port}"
+        return self._to._replace(netloc=netloc).geturl()
+
+    def silence(self) -> None:
+        """Pass nothing on any more: what stands never again, what is opened later."""
+        asyncio.run_coroutine_threadsafe(self._silence(), self._loop).result()
+
+    def restore(self) -> None:
+        """Let through what is opened, and what was opened in the silence."""
+        self._loop.call_soon_threadsafe(self._heard.set)
+
+    async def _silence(self) -> None:
+        self._heard.clear()
+        for each in self._passing:
+            each.is_silent = True
+
+    async def _start(self) -> None:
+        self._heard.set()
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1")
+
+    async def close(self) -> None:
+        assert self._server
+        self._server.close()
+
+    async def _accept(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.held += 1
+        try:
+            await self._heard.wait()
+        finally:
+            self.held -= 1
+        each = _Passing()
+        self._passing.add(each)
+        try:
+            with suppress(OSError):
+                answers, requests = await asyncio.open_connection(
+                    self._to.hostname, self._to.port
+                )
+                await each.pass_on((reader, requests), (answers, writer))
+        finally:
+            self._passing.discard(each)
+            writer.close()
+
+
+class _Passing:
+    """One connection of the service, as two of ours."""
+
+    def __init__(self) -> None:
+        self.is_silent = False
+
+    async def pass_on(
+        self, *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ) -> None:
+        """Both ways, until one end hangs up."""
+        pumps = [asyncio.create_task(self._pump(*way)) for way in ways]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            for _, writer in ways:
+                writer.close()
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        while data := await reader.read(65_536):
+            if not self.is_silent:
+                writer.write(data)
+
+
+async def _end(relays: Sequence[Relay]) -> None:
+    for relay in relays:
+        await relay.close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
