@@ -84,7 +84,6 @@ class AdministrationEvent:
     """
 
     act: str
-    event: str = "administration"
     provider: str | None = None
     namespace: str | None = None
     subject: str | None = None
@@ -97,6 +96,7 @@ class AdministrationEvent:
     to_account_id: str | None = None
     counts: dict[str, int] | None = None
     by: str = field(default_factory=lambda: f"uid {os.getuid()}")
+    event: str = "administration"
 
 
 @contextmanager
