@@ -15,7 +15,7 @@ from sso_box_api.accounts import Account, Person
 from sso_box_api.audit import ExchangeEvent
 from sso_box_api.binding import Binder
 from sso_box_api.box import within
-from sso_box_api.db import AsyncSession, Database
+from sso_box_api.db import Database
 from sso_box_api.errors import NonceProofFailed, SsoBoxError
 from sso_box_api.identity import (
     Identity,
@@ -144,43 +144,41 @@ class Exchange:
         self, event: ExchangeEvent, identity: Identity, proof: NonceProof | None
     ) -> Account:
         """Find the account with its Box user; a first login makes both."""
-        async with self._database.transaction() as session:
-            account = await accounts.find(session, identity.namespace, identity.subject)
-            if account is not None:
-                account.check_gate(identity.signed_in_at)
-                await _settle(session, account, identity, proof)
+        account = await accounts.find(
+            self._database, identity.namespace, identity.subject
+        )
+        if account is not None:
+            account.check_gate(identity.signed_in_at)
+            await self._settle(account, identity, proof)
         if account is None and proof and not proof.shown:
             raise NonceProofFailed("nonce_session_over")
         if account is None or account.box_user_id is None:
             event.first_login = True
             account = await self._binder.bind(_person(identity), identity.signed_in_at)
-            if proof:
-                async with self._database.transaction() as session:
-                    await _settle(session, account, identity, proof)
+            await self._settle(account, identity, proof)
         event.account_id, event.box_user_id = str(account.id), account.box_user_id
         return account
 
-
-async def _settle(
-    session: AsyncSession,
-    account: Account,
-    identity: Identity,
-    proof: NonceProof | None,
-) -> None:
-    """Note the proof of this request, or require the one of an earlier request."""
-    if proof is None:
-        return
-    client_id, session_s = identity.client_id, proof.session_s
-    if proof.shown:
-        await accounts.record_proof(
-            session,
-            account,
-            client_id,
-            signed_in_at=identity.signed_in_at,
-            session_s=session_s,
-        )
-    elif not await accounts.has_proved(session, account, client_id, within_s=session_s):
-        raise NonceProofFailed("nonce_session_over")
+    async def _settle(
+        self, account: Account, identity: Identity, proof: NonceProof | None
+    ) -> None:
+        """Note the proof of this request, or require the one of an earlier request."""
+        if proof is None:
+            return
+        client_id, session_s = identity.client_id, proof.session_s
+        async with self._database.transaction() as session:
+            if proof.shown:
+                await accounts.record_proof(
+                    session,
+                    account,
+                    client_id,
+                    signed_in_at=identity.signed_in_at,
+                    session_s=session_s,
+                )
+            elif not await accounts.has_proved(
+                session, account, client_id, within_s=session_s
+            ):
+                raise NonceProofFailed("nonce_session_over")
 
 
 def _sha256(unverified_token: UnverifiedToken) -> str:

@@ -112,9 +112,9 @@ class Stage:
         while await work():
             pass
 
-    async def run(self, statement: str) -> None:
+    async def run(self, statement: str, **values: object) -> None:
         async with self.parts.database.transaction() as session:
-            await (await session.connection()).execute(text(statement))
+            await (await session.connection()).execute(text(statement), values)
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ async def test_a_stopped_winner_that_goes_on_leaves_one_user_and_none_unlisted(
     assert ("DELETE /2.0/users/ID: after" in seen) is (post_timeout_s is not None)
     points = seen[seen.index(POST) + 1 :]
     if post_timeout_s is not None:
-        assert points[1:7] == _documented()[IN_A_FIRST_LOGIN:]
+        assert points[1:9] == _documented()[IN_A_FIRST_LOGIN:]
     overtaken = await asyncio.gather(
         *(overtake(f"ada{number}", point) for number, point in enumerate(points))
     )

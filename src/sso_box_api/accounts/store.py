@@ -1,6 +1,7 @@
 """Accounts: finding them, the gate, lock and unlock.
 
-Functions take the session of a transaction that the caller opened and never commit.
+Functions take the session of a transaction that the caller opened and never commit;
+``find`` also the database, to be a transaction by itself.
 """
 
 import base64
@@ -11,12 +12,13 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func, select as core_select
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select as sql_select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from sso_box_api.accounts.tables import AccountRow, IdentityRow
+from sso_box_api.accounts.tables import ACCOUNT, IDENTITY, AccountRow, IdentityRow
+from sso_box_api.db import Database, execute
 from sso_box_api.errors import (
     AccountLocked,
     AccountRemoved,
@@ -126,14 +128,34 @@ def external_id(realm: str, namespace: str, subject: str) -> str:
     return EXTERNAL_ID_PREFIX + base64.b32encode(digest.digest()).decode()[:32]
 
 
-async def find(session: AsyncSession, namespace: str, subject: str) -> Account | None:
-    statement = (
-        sql_select(IdentityRow.id, AccountRow, IdentityRow.claims_digest)
-        .join(AccountRow, col(AccountRow.id) == col(IdentityRow.account_id))
-        .where(IdentityRow.namespace == namespace, IdentityRow.subject == subject)
+# In the order of the fields of ``Account``.
+ACCOUNT_COLUMNS: Final = (
+    ACCOUNT.c.id,
+    IDENTITY.c.id,
+    ACCOUNT.c.kind,
+    ACCOUNT.c.external_app_user_id,
+    ACCOUNT.c.box_user_id,
+    ACCOUNT.c.locked_at,
+    ACCOUNT.c.lock_reason,
+    ACCOUNT.c.removed_at,
+    ACCOUNT.c.not_before,
+    IDENTITY.c.claims_digest,
+)
+_FIND: Final = (
+    core_select(*ACCOUNT_COLUMNS)
+    .join_from(IDENTITY, ACCOUNT, ACCOUNT.c.id == IDENTITY.c.account_id)
+    .where(
+        IDENTITY.c.namespace == bindparam("namespace"),
+        IDENTITY.c.subject == bindparam("subject"),
     )
-    row = (await session.exec(statement)).first()
-    return to_account(*row) if row else None
+)
+
+
+async def find(
+    on: Database | AsyncSession, namespace: str, subject: str
+) -> Account | None:
+    rows = await execute(on, _FIND, {"namespace": namespace, "subject": subject})
+    return Account(*rows[0]) if rows else None
 
 
 async def is_open(session: AsyncSession, account_id: UUID, box_user_id: str) -> bool:
@@ -277,9 +299,7 @@ def to_candidate(identity: IdentityRow, account: AccountRow) -> Candidate:
     )
 
 
-def to_account(
-    identity_id: UUID, row: AccountRow, claims_digest: str | None = None
-) -> Account:
+def to_account(identity_id: UUID, row: AccountRow) -> Account:
     return Account(
         id=row.id,
         identity_id=identity_id,
@@ -290,5 +310,4 @@ def to_account(
         lock_reason=row.lock_reason,
         removed_at=row.removed_at,
         not_before=row.not_before,
-        claims_digest=claims_digest,
     )
