@@ -7,6 +7,7 @@ A transaction is open only inside ``Database.transaction``, or for one statement
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Executable, Row, func, select, text
+from sqlalchemy import Executable, Row, Select, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -33,6 +34,7 @@ from sso_box_api.settings import DatabaseSettings
 
 __all__ = [
     "AsyncSession",
+    "Condition",
     "Database",
     "create_engine",
     "execute",
@@ -56,6 +58,17 @@ _MEANING = {
 
 
 Rows = Sequence[Row[*tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One row if something is the case, else none: what another row is inserted from.
+
+    ``select`` is the same object for all, ``values`` are those of its parameters.
+    """
+
+    select: Select[*tuple[Any, ...]]
+    values: Mapping[str, object]
 
 
 class Database:

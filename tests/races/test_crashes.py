@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from sso_box_api.accounts import external_id
 from sso_box_api.app import Parts
-from sso_box_api.errors import ProvisioningInProgress
+from sso_box_api.errors import BoxUnavailable, ProvisioningInProgress
 from sso_box_api.exchange import Exchange, ExchangeRequest, Vended
 from sso_box_api.identity import UnverifiedToken
 from sso_box_api.leftovers import LeftOvers
@@ -69,7 +69,7 @@ class Stage:
             while True:
                 try:
                     return await exchange.exchange(request)
-                except ProvisioningInProgress:
+                except (ProvisioningInProgress, BoxUnavailable):
                     await asyncio.sleep(0.05)
 
     async def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:

@@ -52,7 +52,7 @@ from sso_box_api.accounts.pages import (
     sign_out_page,
     stored_for,
 )
-from sso_box_api.accounts.profile import Noted, note_claims
+from sso_box_api.accounts.profile import Noted, note_claims, note_digest
 from sso_box_api.accounts.proofs import drop_proofs, has_proved, record_proof
 from sso_box_api.accounts.signing_out import sign_out
 from sso_box_api.accounts.store import (
@@ -66,6 +66,7 @@ from sso_box_api.accounts.store import (
     gate_for_vend,
     is_open,
     lock,
+    open_gate,
     select,
     unlock,
 )
@@ -105,6 +106,8 @@ __all__ = [
     "mismatches",
     "move",
     "note_claims",
+    "note_digest",
+    "open_gate",
     "open_orphans",
     "page_elsewhere",
     "page_of_bound",

@@ -12,13 +12,13 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select as core_select
+from sqlalchemy import BigInteger, bindparam, func, select as core_select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select as sql_select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.accounts.tables import ACCOUNT, IDENTITY, AccountRow, IdentityRow
-from sso_box_api.db import Database, execute
+from sso_box_api.db import Condition, Database, execute
 from sso_box_api.errors import (
     AccountLocked,
     AccountRemoved,
@@ -193,6 +193,41 @@ async def gate_for_vend(
     moved = (await session.exec(belongs)).one() != account.id
     if moved or account.box_user_id not in {None, row.box_user_id}:
         raise ProvisioningInProgress("relinked meanwhile", retry_after=1)
+
+
+_OPEN: Final = (
+    core_select(ACCOUNT.c.id)
+    .join_from(ACCOUNT, IDENTITY, IDENTITY.c.account_id == ACCOUNT.c.id)
+    .where(
+        ACCOUNT.c.id == bindparam("gate_account"),
+        IDENTITY.c.id == bindparam("gate_identity"),
+        ACCOUNT.c.box_user_id == bindparam("gate_box_user"),
+        ACCOUNT.c.locked_at.is_(None),
+        ACCOUNT.c.removed_at.is_(None),
+        func.coalesce(
+            func.extract("epoch", ACCOUNT.c.not_before)
+            < bindparam("gate_signed_in_at", type_=BigInteger),
+            true(),
+        ),
+    )
+    # In this order, which is that of whoever moves an identity.
+    .with_for_update(read=True, of=[ACCOUNT, IDENTITY])
+)
+
+
+def open_gate(account: Account, signed_in_at: int) -> Condition:
+    """Say in SQL what ``gate_for_vend`` checks, for an insert that is one statement.
+
+    What both rows are is judged once they are locked, by what was committed until then
+    (PostgreSQL manual, 13.2.1).
+    """
+    values = {
+        "gate_account": account.id,
+        "gate_identity": account.identity_id,
+        "gate_box_user": account.bound_user_id,
+        "gate_signed_in_at": signed_in_at,
+    }
+    return Condition(_OPEN, values)
 
 
 async def ensure_row(

@@ -7,6 +7,7 @@ from sso_box_api.vending.ledger import (
     VendKey,
     find_live,
     insert,
+    insert_if,
     unknown_keys,
 )
 from sso_box_api.vending.limits import MintRate, close_surplus
@@ -64,6 +65,7 @@ __all__ = [
     "find_live",
     "hurry",
     "insert",
+    "insert_if",
     "leave_to_expire",
     "mark_revoked",
     "parse_resource",

@@ -10,18 +10,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Self
+from functools import cache
+from typing import Any, Final, Literal, Self
 from uuid import UUID, uuid4
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
-from sqlalchemy import func
+from sqlalchemy import Executable, Interval, Select, bindparam, func
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from sso_box_api.db import Condition, Database, execute
 from sso_box_api.vending.profiles import Grant
-from sso_box_api.vending.tables import VendRow
+from sso_box_api.vending.tables import VEND, VendRow
 
 _MINTERS_OWN_TRY = timedelta(seconds=30)
 
@@ -161,6 +163,44 @@ async def find_live(
     )
 
 
+_GIVEN: Final = (
+    "id",
+    "account_id",
+    "identity_id",
+    "provider",
+    "client_id",
+    "profile",
+    "scopes",
+    "resource",
+    "token_sha256",
+    "handle",
+    "key_id",
+    "state",
+    "expires_at",
+)
+_NOW: Final = func.clock_timestamp()
+_ROW: Final = {
+    **{x: bindparam(f"vend_{x}", type_=VEND.c[x].type) for x in _GIVEN},
+    # Of no longest life, which is NULL, no end comes.
+    "revoke_at": _NOW + bindparam("max_life", type_=Interval),
+}
+_PENDING: Final = {"state": "revoke_pending", "lease_until": _NOW + _MINTERS_OWN_TRY}
+_LISTED: Final = (VEND.c.id, func.least(VEND.c.expires_at, VEND.c.revoke_at), _NOW)
+_INSERT: Final = pg_insert(VEND).values(_ROW).returning(*_LISTED)
+_INSERT_PENDING: Final = (
+    pg_insert(VEND)
+    .values({**_ROW, **_PENDING})
+    .on_conflict_do_update(index_elements=["token_sha256"], set_=_PENDING)
+    .returning(*_LISTED)
+)
+
+
+@cache
+def _insert_from(select: Select[*tuple[Any, ...]]) -> Executable:
+    row = select.with_only_columns(*_ROW.values())
+    return pg_insert(VEND).from_select([*_ROW], row).returning(*_LISTED)
+
+
 async def insert(
     session: AsyncSession,
     keys: LedgerKeys,
@@ -180,42 +220,82 @@ async def insert(
     As ``revoke_pending`` it may be listed already, by a commit whose answer was lost.
     The caller is the first to revoke it then, and has half a minute for that.
     """
-    vend_id = uuid4()
-    expiry = datetime.fromtimestamp(expires_at, UTC)
-    row = VendRow(
-        id=vend_id,
+    values = _values(
+        keys,
+        key,
         account_id=account_id,
-        identity_id=key.identity_id,
         provider=provider,
-        client_id=key.client_id,
-        profile=key.profile,
-        scopes=" ".join(key.scopes),
-        resource=key.resource,
-        token_sha256=token_sha256(token),
-        handle=keys.seal(vend_id, account_id, token),
-        key_id=keys.ids[0],
-        state=state,
-        expires_at=expiry,
+        token=token,
+        expires_at=expires_at,
+        max_life_s=max_life_s,
     )
-    values = row.model_dump(exclude={"minted_at"})
-    if max_life_s is not None:
-        values["revoke_at"] = func.clock_timestamp() + timedelta(seconds=max_life_s)
-    statement = pg_insert(VendRow).values(values)
-    if state == "revoke_pending":
-        pending = {
-            "state": state,
-            "lease_until": func.clock_timestamp() + _MINTERS_OWN_TRY,
-        }
-        statement = (
-            pg_insert(VendRow)
-            .values({**values, **pending})
-            .on_conflict_do_update(index_elements=["token_sha256"], set_=pending)
-        )
-    returned = statement.returning(
-        col(VendRow.id), func.least(VendRow.expires_at, VendRow.revoke_at)
+    statement = _INSERT if state == "live" else _INSERT_PENDING
+    [(vend_id, ends_at, read_at)] = await execute(session, statement, values)
+    return LiveVend(vend_id, token, ends_at, read_at=read_at)
+
+
+async def insert_if(
+    database: Database,
+    condition: Condition,
+    keys: LedgerKeys,
+    key: VendKey,
+    *,
+    account_id: UUID,
+    provider: str,
+    token: str,
+    expires_at: float,
+    max_life_s: int | None = None,
+) -> LiveVend | None:
+    """List a live token as ``insert`` does, if ``condition`` holds; None if not.
+
+    One statement, which commits by itself. The rows that the condition locks are held
+    until then.
+    """
+    values = _values(
+        keys,
+        key,
+        account_id=account_id,
+        provider=provider,
+        token=token,
+        expires_at=expires_at,
+        max_life_s=max_life_s,
     )
-    vend_id, ends_at = (await session.exec(returned)).one()
-    return LiveVend(vend_id, token, ends_at)
+    statement = _insert_from(condition.select)
+    listed = await database.execute(statement, {**values, **condition.values})
+    if not listed:
+        return None
+    [(vend_id, ends_at, read_at)] = listed
+    return LiveVend(vend_id, token, ends_at, read_at=read_at)
+
+
+def _values(
+    keys: LedgerKeys,
+    key: VendKey,
+    *,
+    account_id: UUID,
+    provider: str,
+    token: str,
+    expires_at: float,
+    max_life_s: int | None,
+) -> dict[str, object]:
+    vend_id = uuid4()
+    row = {
+        "id": vend_id,
+        "account_id": account_id,
+        "identity_id": key.identity_id,
+        "provider": provider,
+        "client_id": key.client_id,
+        "profile": key.profile,
+        "scopes": " ".join(key.scopes),
+        "resource": key.resource,
+        "token_sha256": token_sha256(token),
+        "handle": keys.seal(vend_id, account_id, token),
+        "key_id": keys.ids[0],
+        "state": "live",
+        "expires_at": datetime.fromtimestamp(expires_at, UTC),
+    }
+    life = None if max_life_s is None else timedelta(seconds=max_life_s)
+    return {**{f"vend_{x}": value for x, value in row.items()}, "max_life": life}
 
 
 async def unknown_keys(session: AsyncSession, keys: LedgerKeys) -> bool:

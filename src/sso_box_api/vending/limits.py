@@ -2,23 +2,26 @@
 
 The ledger's rows count what all processes minted. What this process has under way, and
 what came to nothing at Box, has no row and is counted here.
-Functions take the session of a transaction that the caller opened and never commit.
+Functions take the session of a transaction that the caller opened and never commit;
+what only reads also takes the database.
 """
 
 import time
 from collections import deque
 from datetime import timedelta
 from math import ceil
+from typing import Final
 from uuid import UUID
 
 from cachetools import LRUCache
-from sqlalchemy import func
+from sqlalchemy import bindparam, func, select as core_select
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from sso_box_api.db import Database, execute
 from sso_box_api.errors import TooManyMints
 from sso_box_api.vending.sweep import PENDING_CHANNEL
-from sso_box_api.vending.tables import VendRow
+from sso_box_api.vending.tables import VEND, VendRow
 
 _WINDOW_S = 60.0
 _ACCOUNTS = 10_000
@@ -35,11 +38,11 @@ class MintRate:
         self._per_minute = per_minute
         self._begun: LRUCache[UUID, deque[float]] = LRUCache(_ACCOUNTS)
 
-    async def take(self, session: AsyncSession, account_id: UUID) -> None:
+    async def take(self, on: Database | AsyncSession, account_id: UUID) -> None:
         """Count one more mint that begins now. Raises ``TooManyMints``."""
         if not self._per_minute:
             return
-        left_s = await _left_s(session, account_id, self._per_minute)
+        left_s = await _left_s(on, account_id, self._per_minute)
         # Nothing is awaited from here on: of many at once each sees those before it.
         now = time.monotonic()
         begun = self._begun.setdefault(account_id, deque(maxlen=self._per_minute))
@@ -50,22 +53,26 @@ class MintRate:
         begun.append(now)
 
 
-async def _left_s(session: AsyncSession, account_id: UUID, most: int) -> float | None:
+_NOW: Final = func.clock_timestamp()
+_UNTIL: Final = VEND.c.minted_at + timedelta(seconds=_WINDOW_S)
+_LEFT: Final = (
+    core_select(func.extract("epoch", _UNTIL - _NOW))
+    .where(VEND.c.account_id == bindparam("account"), _UNTIL > _NOW)
+    .order_by(VEND.c.minted_at.desc())
+    .offset(bindparam("others"))
+    .limit(1)
+)
+
+
+async def _left_s(
+    on: Database | AsyncSession, account_id: UUID, most: int
+) -> float | None:
     """For how many seconds the last ``most`` mints fill the window; None if they do not.
 
     Those count, too, that were refused or revoked since: Box has made them.
     """
-    now = func.clock_timestamp()
-    until = col(VendRow.minted_at) + timedelta(seconds=_WINDOW_S)
-    statement = (
-        select(func.extract("epoch", until - now))
-        .where(VendRow.account_id == account_id, until > now)
-        .order_by(col(VendRow.minted_at).desc())
-        .offset(most - 1)
-        .limit(1)
-    )
-    left_s = (await session.exec(statement)).first()
-    return None if left_s is None else float(left_s)
+    rows = await execute(on, _LEFT, {"account": account_id, "others": most - 1})
+    return float(rows[0][0]) if rows else None
 
 
 async def close_surplus(session: AsyncSession, account_id: UUID, *, keep: int) -> int:
