@@ -110,7 +110,7 @@ def _writes_in(statement: str) -> list[str]:
 
 def _commits_by_itself(connection: Connection) -> bool:
     options = connection.get_execution_options()
-    return options.get("isolation_level") == "AUTOCOMMIT"
+    return "isolation_level" not in options
 
 
 class Watched(httpx.AsyncBaseTransport):
