@@ -6,7 +6,6 @@ served over loopback TCP, for faults, races and several processes.
 
 import asyncio
 import json
-import logging
 import os
 import sys
 import time
@@ -21,9 +20,8 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from sqlmodel import SQLModel
 from starlette.applications import Starlette
-from typing_extensions import override
 
-from sso_box_api import db
+from sso_box_api import audit, db
 from sso_box_api.app import Parts
 from sso_box_api.settings import DatabaseSettings, Settings
 from sso_box_devkit.box import Enterprise, create_box_emulator
@@ -205,16 +203,5 @@ async def parts(settings: Settings, emulator: Starlette) -> AsyncIterator[Parts]
 def audit_log() -> Iterator[list[dict[str, Any]]]:
     """The audit events of a test, as they would be printed."""
     events: list[dict[str, Any]] = []
-
-    class Collect(logging.Handler):
-        @override
-        def emit(self, record: logging.LogRecord) -> None:
-            events.append(json.loads(record.getMessage()))
-
-    logger = logging.getLogger("sso_box_api.audit")
-    handler, level = Collect(), logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    yield events
-    logger.removeHandler(handler)
-    logger.setLevel(level)
+    with audit.delivered(lambda line: events.append(json.loads(line))):
+        yield events

@@ -23,7 +23,8 @@ from tests.support.connections import opened
 HOUR = 3600.0
 LISTENERS = (
     "SELECT pid FROM pg_stat_activity"
-    " WHERE datname = current_database() AND query LIKE 'LISTEN %'"
+    " WHERE datname = current_database()"
+    " AND application_name = 'sso-box-api listener'"
 )
 
 
@@ -242,11 +243,13 @@ async def test_a_listening_connection_that_went_silent_is_noticed(
         }
     )
     async with server:
-        async with Database(settings).listening("any", silent.clear) as listener:
-            await listener.check_after(0)
+        async with Database(settings).listening(
+            {"any": lambda _: silent.clear()}
+        ) as listener:
+            await listener.check(within_s=5)
             silent.set()
             with pytest.raises(TimeoutError):
-                await listener.check_after(0)
+                await listener.check(within_s=0.2)
         await over.wait()
 
 

@@ -272,12 +272,14 @@ async def test_a_damaged_handle_does_not_undo_the_lock_of_the_others(
     ids=["read-only", "row locked"],
 )
 async def test_a_token_whose_row_cannot_be_written_is_killed(
-    settings: Settings,
+    settings_values: dict[str, Any],
     parts: Parts,
     emulator: Starlette,
     idp_app: Starlette,
     condition: str,
 ) -> None:
+    settings_values["vending"] = {"grace_s": 0}
+    settings = Settings.model_validate(settings_values)
     async with Api.start(settings, emulator, idp_app) as before:
         await before.exchange()
     name = settings.database_url.get_secret_value().rsplit("/", 1)[1]

@@ -33,8 +33,8 @@ def settings_values(settings_values: dict[str, Any]) -> dict[str, Any]:
             "fixed_resource": "folder:4711",
         },
     }
-    # One that nobody waits for: what is due is taken up when a test says so.
-    settings_values["vending"] = {"sweep_interval_s": 3600}
+    # What is due is taken up when a test says so, and rows that a test ages are read.
+    settings_values["vending"] = {"sweep_interval_s": 3600, "remembered_logins": 0}
     return settings_values
 
 

@@ -1,5 +1,6 @@
 """Build the service: the only place that makes clients, engine, handlers and CORS."""
 
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,7 +23,7 @@ from sso_box_api.api.limits import BadTokenLimit
 from sso_box_api.api.middleware import RequestShell
 from sso_box_api.api.responses import OAuthError, Problem
 from sso_box_api.api.state import State
-from sso_box_api.audit import configure_logging
+from sso_box_api.audit import configure_logging, delivered
 from sso_box_api.background import Background
 from sso_box_api.binding import Binder
 from sso_box_api.box import Box, BoxCredentials, load_credentials, open_transport
@@ -33,6 +34,7 @@ from sso_box_api.explain import Explainer
 from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.leftovers import LeftOvers
 from sso_box_api.lifecycle import Lifecycle
+from sso_box_api.memory import Memory
 from sso_box_api.minting import Minter
 from sso_box_api.own_tokens import OwnTokens
 from sso_box_api.provisioning import Provisioner
@@ -41,6 +43,7 @@ from sso_box_api.reconciliation import Reconciliation
 from sso_box_api.restoration import Restoration
 from sso_box_api.revocation import Revoker
 from sso_box_api.settings import ProviderSettings, Settings, load_settings
+from sso_box_api.trail import Trail
 from sso_box_api.vending import LedgerKeys, Profiles
 from sso_box_api.vendor import Vendor
 
@@ -60,6 +63,7 @@ class Parts:
     verifier: IdentityVerifier
     profiles: Profiles
     keys: LedgerKeys
+    memory: Memory
 
     @property
     def box_app(self) -> tuple[str, str]:
@@ -81,6 +85,7 @@ class Parts:
         return Provisioner(self.database, self.box, self.settings.provisioning)
 
     def exchange(self, binder: Binder, provisioner: Provisioner) -> Exchange:
+        """Make the exchange of this process; its renewals have to be waited for."""
         return Exchange(
             verifier=self.verifier,
             profiles=self.profiles,
@@ -92,9 +97,11 @@ class Parts:
                 self.box,
                 self.keys,
                 Minter(self.database, self.box, self.keys, self.settings),
+                self.memory,
                 renew_below_s=self.settings.vending.renew_below_s,
                 probe_s=self.settings.box.deadline_s,
             ),
+            memory=self.memory,
             box_deadline_s=self.settings.box.deadline_s,
         )
 
@@ -148,7 +155,7 @@ class Parts:
         revoker = self.revoker(put_off_s=interval_s, background=True)
         left_overs = LeftOvers(self.database, self.box)
         jobs = (revoker.work, left_overs.work, provisioner.work)
-        return Background(self.database, jobs, interval_s=interval_s)
+        return Background(self.database, self.memory, jobs, interval_s=interval_s)
 
     def revoker(self, *, put_off_s: float, background: bool) -> Revoker:
         return Revoker(
@@ -243,6 +250,12 @@ async def open_parts(
             verifier=verifier,
             profiles=profiles,
             keys=LedgerKeys(settings.secret_keys),
+            # Trusted by nobody until a background listens to what changes.
+            memory=Memory(
+                most=settings.vending.remembered_logins,
+                grace_s=settings.vending.grace_s,
+                renew_below_s=settings.vending.renew_below_s,
+            ),
         )
 
 
@@ -252,29 +265,35 @@ def create_app(
     mounts: Mounts | None = None,
     clock: Callable[[], float] = time.time,
     database: Database | None = None,
+    trail: Trail | None = None,
 ) -> FastAPI:
     """Build the ASGI application. Nothing is opened before its lifespan starts.
 
-    ``mounts`` and ``database`` are those of ``open_parts``.
+    ``mounts`` and ``database`` are those of ``open_parts``; ``trail``: where audit
+    events go while it runs.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with open_parts(
-            settings, mounts=mounts, clock=clock, database=database
-        ) as parts:
+        async with AsyncExitStack() as stack:
+            if trail is not None:
+                stack.enter_context(trail)
+                stack.enter_context(delivered(trail.add))
+            opening = open_parts(
+                settings, mounts=mounts, clock=clock, database=database
+            )
+            parts = await stack.enter_async_context(opening)
             await parts.require_consistent_rows()
             parts.verifier.start()
             binder = parts.binder()
             provisioner = parts.provisioner()
+            exchange = parts.exchange(binder, provisioner)
             background = parts.background(provisioner)
             background.start()
-            try:
-                yield _state(parts, parts.exchange(binder, provisioner))
-            finally:
-                await background.close()
-                await binder.close()
-                await provisioner.close()
+            # The last one first: what others wait for is there to the end.
+            for part in (provisioner, exchange, binder, background):
+                stack.push_async_callback(part.close)
+            yield _state(parts, exchange)
 
     app = _Service(
         title="sso-box-api",
@@ -306,7 +325,7 @@ def create_app(
 def serve_app() -> FastAPI:
     """Build the app from the environment: what each worker of ``serve`` runs."""
     configure_logging()
-    return create_app(load_settings())
+    return create_app(load_settings(), trail=Trail(sys.stdout.fileno()))
 
 
 def _state(parts: Parts, exchange: Exchange) -> State:
@@ -318,21 +337,24 @@ def _state(parts: Parts, exchange: Exchange) -> State:
         verifier=parts.verifier,
         profiles=parts.profiles,
         database=parts.database,
+        memory=parts.memory,
         box=parts.box,
         bad_tokens=BadTokenLimit(settings.limits.bad_tokens_per_minute),
     )
 
 
 class _Service(FastAPI):
-    """FastAPI, with our error bodies in the OpenAPI document instead of its own."""
+    """FastAPI, with the bodies in the OpenAPI document that it does not read itself."""
 
     @override
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             document = super().openapi()
             schemas = document["components"]["schemas"]
-            for model in (Problem, OAuthError):
-                schemas[model.__name__] = model.model_json_schema()
+            for model in (token.TokenRequest, Problem, OAuthError):
+                schema = schemas[model.__name__] = model.model_json_schema()
+                for of_field in schema["properties"].values():
+                    of_field.pop("default", None)
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
         return super().openapi()

@@ -3,7 +3,8 @@ own, and per command that changes accounts.
 
 An event is filled as the work goes and written whatever its outcome. Tokens appear as
 SHA-256 only; nothing an attacker can set freely appears unbounded. The service writes
-events to standard output; a command, whose result stands there, to standard error.
+events to standard output, ``trail`` says how; a command, whose result stands there, to
+standard error.
 """
 
 import json
@@ -11,29 +12,33 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from functools import partial
+from typing import Literal, Self, TextIO
 
 from typing_extensions import override
 
 from sso_box_api.errors import SsoBoxError
-
-_audit = logging.getLogger("sso_box_api.audit")
 
 # Libraries whose messages may quote URLs, headers or statement parameters.
 _QUIET = ("aiohttp", "asyncio", "asyncpg", "httpcore", "httpx", "sqlalchemy")
 
 
 @dataclass(slots=True)
-class ExchangeEvent:
-    """Who asked for what, what came of it, and for how long it was worked on."""
+class RequestEvent:
+    """Who asked for what, what came of it, and for how long it was worked on.
 
-    door: str
+    As a context it is written at its end. What is None is left out. ``closed``: how
+    many tokens end by it.
+    """
+
+    event: Literal["exchange", "sign_out", "revoke"]
     request_id: str
     client_address: str
+    door: str | None = None
     outcome: str = "failed"
     code: str | None = None
     reason: str | None = None
@@ -43,53 +48,30 @@ class ExchangeEvent:
     client_id: str | None = None
     id_token_sha256: str | None = None
     profile: str | None = None
-    scopes: tuple[str, ...] = ()
+    scopes: tuple[str, ...] | None = None
     resource: str | None = None
     account_id: str | None = None
     box_user_id: str | None = None
-    first_login: bool = False
+    first_login: bool | None = None
     vend_id: str | None = None
     vend: str | None = None
+    closed: int | None = None
+    duration_ms: float | None = None
     started: float = field(default_factory=time.perf_counter, repr=False)
 
-    def write(self) -> None:
-        event = asdict(self)
-        started = event.pop("started")
-        event["duration_ms"] = round((time.perf_counter() - started) * 1000, 1)
-        _write("exchange", event)
+    def __enter__(self) -> Self:
+        return self
 
-
-@dataclass(slots=True)
-class OwnTokensEvent:
-    """What somebody did to tokens of their own. ``closed``: how many end by it."""
-
-    act: Literal["sign_out", "revoke"]
-    request_id: str
-    client_address: str
-    outcome: str = "failed"
-    code: str | None = None
-    reason: str | None = None
-    provider: str | None = None
-    namespace: str | None = None
-    subject: str | None = None
-    client_id: str | None = None
-    id_token_sha256: str | None = None
-    account_id: str | None = None
-    closed: int = 0
-
-
-@contextmanager
-def recorded(event: OwnTokensEvent) -> Iterator[None]:
-    """Write the event at the end of the block, whatever came of it."""
-    try:
-        yield
-        event.outcome = "done"
-    except SsoBoxError as error:
-        event.code, event.reason = error.code, error.reason
-        event.outcome = "refused" if error.status < 500 else "failed"  # noqa: PLR2004 - HTTP
-        raise
-    finally:
-        _write(event.act, asdict(event))
+    def __exit__(
+        self, _: object, error: BaseException | None, traceback: object
+    ) -> None:
+        if error is None:
+            self.outcome = "granted" if self.event == "exchange" else "done"
+        elif isinstance(error, SsoBoxError):
+            self.code, self.reason = error.code, error.reason
+            self.outcome = "refused" if error.status < 500 else "failed"  # noqa: PLR2004 - HTTP
+        self.duration_ms = round((time.perf_counter() - self.started) * 1000, 1)
+        _write(self, _REQUEST_FIELDS)
 
 
 @dataclass(slots=True)
@@ -100,6 +82,7 @@ class AdministrationEvent:
     """
 
     act: str
+    event: str = "administration"
     provider: str | None = None
     namespace: str | None = None
     subject: str | None = None
@@ -120,13 +103,45 @@ def administration(event: AdministrationEvent) -> Iterator[AdministrationEvent]:
         yield event
         event.outcome = "done"
     finally:
-        _write("administration", asdict(event))
+        _write(event, _ADMINISTRATION_FIELDS)
 
 
-def _write(kind: str, event: dict[str, object]) -> None:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    filled = {key: value for key, value in event.items() if value is not None}
-    _audit.info("%s", json.dumps({"event": kind, "at": at, **filled}))
+def _names(event: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(event) if f.name != "started")
+
+
+_REQUEST_FIELDS = _names(RequestEvent)
+_ADMINISTRATION_FIELDS = _names(AdministrationEvent)
+
+
+def _write(event: object, names: tuple[str, ...]) -> None:
+    line: dict[str, object] = {
+        "at": datetime.now(UTC).isoformat(timespec="milliseconds")
+    }
+    for name in names:
+        value = getattr(event, name)
+        if value is not None:
+            line[name] = value
+    _deliver(json.dumps(line))
+
+
+def print_line(line: str, *, to: TextIO | None = None) -> None:
+    """Write a line at once; to standard output where nothing else is said."""
+    print(line, file=to or sys.stdout, flush=True)
+
+
+_deliver: Callable[[str], object] = print_line
+
+
+@contextmanager
+def delivered(deliver: Callable[[str], object]) -> Iterator[None]:
+    """Hand each event of the block, a line of JSON, to ``deliver`` instead."""
+    global _deliver  # noqa: PLW0603 - where events go is the same for a whole process
+    before, _deliver = _deliver, deliver
+    try:
+        yield
+    finally:
+        _deliver = before
 
 
 class _JsonLines(logging.Formatter):
@@ -144,14 +159,12 @@ class _JsonLines(logging.Formatter):
 
 
 def configure_logging() -> None:
-    """Send the log to standard error as JSON lines, audit events to standard output."""
+    """Send the log to standard error as JSON lines."""
     log = logging.StreamHandler(sys.stderr)
     log.setFormatter(_JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [log]
     root.setLevel(logging.INFO)
-    _audit.handlers[:] = [_handler(sys.stdout)]
-    _audit.propagate = False
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -159,20 +172,5 @@ def configure_logging() -> None:
 @contextmanager
 def events_to_standard_error() -> Iterator[None]:
     """Send the audit events of a command there, for its result has standard output."""
-    events = _handler(sys.stderr)
-    level, propagate = _audit.level, _audit.propagate
-    _audit.addHandler(events)
-    _audit.setLevel(logging.INFO)
-    _audit.propagate = False
-    try:
+    with delivered(partial(print_line, to=sys.stderr)):
         yield
-    finally:
-        _audit.removeHandler(events)
-        _audit.setLevel(level)
-        _audit.propagate = propagate
-
-
-def _handler(stream: TextIO) -> logging.Handler:
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    return handler

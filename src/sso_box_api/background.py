@@ -8,10 +8,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from time import monotonic
 
-from sso_box_api import vending
+from sso_box_api import accounts, vending
 from sso_box_api.db import Database
 from sso_box_api.errors import DatabaseUnavailable
+from sso_box_api.memory import LIVE_S, Memory
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +22,7 @@ Job = Callable[[], Awaitable[bool]]
 
 _TIDY_EVERY_S = 300.0
 _DELETE_AT_ONCE = 500
+_ASK_EVERY_S = 0.5
 _RECONNECT_S = 0.5
 _RECONNECT_AT_MOST_S = 10.0
 
@@ -27,13 +30,20 @@ _RECONNECT_AT_MOST_S = 10.0
 class Background:
     """A task of this process for each job, and one that listens and wakes them.
 
-    Apart, so that slow work of one kind never keeps the kill switch waiting.
+    Apart, so that slow work of one kind never keeps the kill switch waiting. The
+    listener keeps ``memory`` true.
     """
 
     def __init__(
-        self, database: Database, jobs: Sequence[Job], *, interval_s: float
+        self,
+        database: Database,
+        memory: Memory,
+        jobs: Sequence[Job],
+        *,
+        interval_s: float,
     ) -> None:
         self._database = database
+        self._memory = memory
         self._jobs = {job: asyncio.Event() for job in (*jobs, self._tidy_at_times)}
         self._interval_s = interval_s
         self._reconnect_s = _RECONNECT_S
@@ -89,21 +99,31 @@ class Background:
             try:
                 await self._listen()
             except DatabaseUnavailable as error:
-                _log.warning("locks are seen by the interval alone: %s", error.reason)
+                _log.warning("each login asks the database: %s", error.reason)
             except Exception:  # noqa: BLE001 - nobody would start it again
                 _log.exception("unexpected error while listening for locks")
             await asyncio.sleep(self._reconnect_s)
             self._reconnect_s = min(2 * self._reconnect_s, _RECONNECT_AT_MOST_S)
 
     async def _listen(self) -> None:
-        """Wake the work at each notification, until the connection is lost."""
-        channel = vending.PENDING_CHANNEL
-        async with self._database.listening(channel, self._wake_all) as listener:
+        """Pass on what is told, and ask whether all arrives, until it does not."""
+        heard = {
+            vending.PENDING_CHANNEL: lambda _: self._wake_all(),
+            accounts.FORGET_CHANNEL: self._memory.forget,
+        }
+        async with self._database.listening(heard) as listener:
             self._reconnect_s = _RECONNECT_S
             # For what was told while nobody listened.
+            self._memory.forget_all()
             self._wake_all()
-            while True:
-                await listener.check_after(self._interval_s)
+            try:
+                while True:
+                    asked_at = monotonic()
+                    await listener.check(within_s=LIVE_S)
+                    self._memory.heard_until(asked_at)
+                    await listener.pause(_ASK_EVERY_S)
+            finally:
+                self._memory.hear_no_more()
 
     def _wake_all(self) -> None:
         for wake in self._jobs.values():

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import asyncpg
@@ -41,6 +41,9 @@ __all__ = [
     "head_revision",
     "upgrade",
 ]
+
+# How a listening connection is called in pg_stat_activity.
+_LISTENER: Final = "sso-box-api listener"
 
 # SQLSTATE classes that are a fault of ours: bad data, a broken constraint, a wrong
 # statement. All others say that the database cannot serve us now (PostgreSQL manual,
@@ -84,6 +87,7 @@ class Database:
         self._timeout_s = settings.database_timeout_s
         listen_url = settings.database_listen_url or settings.database_url
         self._listen_url = listen_url.get_secret_value()
+        self._question: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -122,6 +126,15 @@ class Database:
         if answer.scalar_one() != "off":
             raise DatabaseUnavailable("it is read-only")
 
+    async def answers(self, *, within_s: float) -> bool:
+        """Whether ``ping`` succeeds in time; who asks at the same time shares one."""
+        if self._question is None or self._question.done():
+            self._question = asyncio.create_task(self.ping())
+            # Whoever asked may have stopped waiting for it.
+            self._question.add_done_callback(lambda t: t.cancelled() or t.exception())
+        done, _ = await asyncio.wait({self._question}, timeout=within_s)
+        return all(question.exception() is None for question in done) and bool(done)
+
     async def schema_revision(self) -> str | None:
         """Return the migration the database stands at, None for an empty one."""
         statement = text("SELECT version_num FROM alembic_version")
@@ -150,7 +163,7 @@ class Database:
         """
         channel = f"sso_box_start_{uuid4().hex}"
         arrived = asyncio.Event()
-        async with self.listening(channel, arrived.set):
+        async with self.listening({channel: lambda _: arrived.set()}):
             async with self.transaction() as session:
                 connection = await session.connection()
                 await connection.execute(select(func.pg_notify(channel, "")))
@@ -166,15 +179,16 @@ class Database:
 
     @asynccontextmanager
     async def listening(
-        self, channel: str, heard: Callable[[], object]
+        self, heard: Mapping[str, Callable[[str], object]]
     ) -> AsyncIterator["Listener"]:
-        """Call ``heard`` at each NOTIFY, on a direct connection of its own.
+        """Call by each channel's name with the payload of each NOTIFY there.
 
-        Raises ``DatabaseUnavailable``, also for what is asked of the listener.
+        On a direct connection of its own. Raises ``DatabaseUnavailable``, also for what
+        is asked of the listener.
         """
 
-        def notified(*_: object) -> None:
-            heard()
+        def notified(_: object, __: int, channel: str, payload: object) -> None:
+            heard[channel](str(payload))
 
         with _unavailable_when_unreachable():
             connection = await asyncpg.connect(
@@ -182,14 +196,19 @@ class Database:
                 timeout=self._timeout_s,
                 command_timeout=self._timeout_s,
                 statement_cache_size=0,
+                server_settings={"application_name": _LISTENER},
             )
             try:
-                await connection.add_listener(channel, notified)
+                for channel in heard:
+                    await connection.add_listener(channel, notified)
                 yield Listener(connection)
             finally:
                 connection.terminate()
 
     async def close(self) -> None:
+        if self._question is not None:
+            self._question.cancel()
+            await asyncio.wait({self._question})
         await self._engine.dispose()
 
 
@@ -213,17 +232,20 @@ class Listener:
         self._lost = asyncio.Event()
         connection.add_termination_listener(lambda _: self._lost.set())
 
-    async def check_after(self, seconds: float) -> None:
-        """Ask whether it is there, then, and raise if it is not; at once if it is lost.
+    async def check(self, *, within_s: float) -> None:
+        """Ask whether it is there, and raise if it does not answer in time.
 
+        PostgreSQL sends in order: what was told before the answer has arrived.
         ``Database.listening`` turns what is raised into ``DatabaseUnavailable``.
         """
+        await self._connection.execute("SELECT 1", timeout=within_s)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, and raise at once if the connection is lost meanwhile."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._lost.wait()
-        if self._lost.is_set():
-            raise DatabaseUnavailable("the listening connection was lost")
-        await self._connection.execute("SELECT 1")
+                raise DatabaseUnavailable("the listening connection was lost")
 
 
 def upgrade(settings: DatabaseSettings) -> None:

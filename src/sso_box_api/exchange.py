@@ -12,21 +12,25 @@ from typing import Literal
 
 from sso_box_api import accounts
 from sso_box_api.accounts import Account, Person
-from sso_box_api.audit import ExchangeEvent
+from sso_box_api.audit import RequestEvent
 from sso_box_api.binding import Binder
 from sso_box_api.box import within
 from sso_box_api.db import Database
-from sso_box_api.errors import NonceProofFailed, SsoBoxError
+from sso_box_api.errors import NonceProofFailed
 from sso_box_api.identity import (
     Identity,
     IdentityVerifier,
     NonceProof,
     UnverifiedToken,
 )
+from sso_box_api.memory import Key, Known, Memory
 from sso_box_api.minting import Order
 from sso_box_api.provisioning import Provisioner
 from sso_box_api.vending import Asking, Grant, Profiles
 from sso_box_api.vendor import Vendor
+
+# For how long somebody who was served before waits for a database that is silent.
+_SILENCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class Exchange:
         binder: Binder,
         provisioner: Provisioner,
         vendor: Vendor,
+        memory: Memory,
         box_deadline_s: float,
     ) -> None:
         self._verifier = verifier
@@ -86,6 +91,7 @@ class Exchange:
         self._binder = binder
         self._provisioner = provisioner
         self._vendor = vendor
+        self._memory = memory
         self._box_deadline_s = box_deadline_s
 
     async def exchange(self, request: ExchangeRequest) -> Vended:
@@ -93,43 +99,34 @@ class Exchange:
 
         Raises ``SsoBoxError`` subclasses only; writes one audit event in any case.
         """
-        event = ExchangeEvent(request.door, request.request_id, request.client_address)
-        event.id_token_sha256 = _sha256(request.unverified_token)
-        try:
+        with _event(request) as event:
             identity = await self._verifier.verify(request.unverified_token)
             _fill_identity(event, identity)
             proof = self._verifier.check_nonce(identity, request.nonce_verifier)
             grant = self._authorise(request, identity)
             _fill_grant(event, grant)
-            with within(self._box_deadline_s):
-                account = await self._account(event, identity, proof)
-                vend, event.vend = await self._vendor.vend(
-                    Order(
-                        account,
-                        grant,
-                        provider=identity.provider,
-                        client_id=identity.client_id,
-                        signed_in_at=identity.signed_in_at,
-                        rejected_sha256=(request.rejected_token_sha256 or "").lower(),
-                    )
-                )
-            event.vend_id, event.outcome = str(vend.id), "granted"
-            await self._provisioner.furnish(
-                account, _person(identity), identity.issued_at
-            )
-        except SsoBoxError as error:
-            event.code, event.reason = error.code, error.reason
-            event.outcome = "refused" if error.status < 500 else "failed"  # noqa: PLR2004 - HTTP
-            raise
-        finally:
-            event.write()
+            known = await self._recall(identity, grant, proof, request)
+            is_again = known and known.id_token_sha256 == identity.token_sha256
+            if known is None:
+                known = await self._serve(identity, grant, proof, request, event)
+            _fill_known(event, known)
+            if self._memory.is_aging(known):
+                self._vendor.renew(_order(known.account, identity, grant))
+            if not is_again and await self._provisioner.furnish(
+                known.account, _person(identity), identity.issued_at
+            ):
+                self._memory.forget(str(known.account.id))
         return Vended(
-            vend.token,
-            vend.expires_at,
+            known.vend.token,
+            known.vend.expires_at,
             grant.scopes,
             str(grant.resource) if grant.resource else None,
-            account.bound_user_id,
+            known.account.bound_user_id,
         )
+
+    async def close(self) -> None:
+        """Wait for the renewals that are under way."""
+        await self._vendor.close()
 
     def _authorise(self, request: ExchangeRequest, identity: Identity) -> Grant:
         identity.check_client(request.client_id)
@@ -140,8 +137,48 @@ class Exchange:
             asking=Asking(identity.provider, identity.client_id, identity.claims),
         )
 
+    async def _recall(
+        self,
+        identity: Identity,
+        grant: Grant,
+        proof: NonceProof | None,
+        request: ExchangeRequest,
+    ) -> Known | None:
+        """Return what was handed out before, while it certainly still may be.
+
+        Where PostgreSQL does not answer at all, for a while longer.
+        """
+        known = self._memory.find(_key(identity, grant))
+        # Both are looked up in rows that are not remembered.
+        if known is None or proof or request.rejected_token_sha256:
+            return None
+        known.account.check_gate(identity.signed_in_at)
+        if self._memory.is_live:
+            return known
+        if not self._memory.outlives_silence(known):
+            return None
+        answers = await self._database.answers(within_s=_SILENCE_S)
+        return None if answers else known
+
+    async def _serve(
+        self,
+        identity: Identity,
+        grant: Grant,
+        proof: NonceProof | None,
+        request: ExchangeRequest,
+        event: RequestEvent,
+    ) -> Known:
+        """Find or make the account and its token, by the rows; remember both."""
+        begun = self._memory.begin()
+        with within(self._box_deadline_s):
+            account = await self._account(event, identity, proof)
+            order = _order(account, identity, grant, request.rejected_token_sha256)
+            vend, event.vend = await self._vendor.vend(order)
+        sha256 = identity.token_sha256
+        return self._memory.keep(_key(identity, grant), account, vend, sha256, begun)
+
     async def _account(
-        self, event: ExchangeEvent, identity: Identity, proof: NonceProof | None
+        self, event: RequestEvent, identity: Identity, proof: NonceProof | None
     ) -> Account:
         """Find the account with its Box user; a first login makes both."""
         account = await accounts.find(
@@ -181,6 +218,34 @@ class Exchange:
                 raise NonceProofFailed("nonce_session_over")
 
 
+def _key(identity: Identity, grant: Grant) -> Key:
+    return Key(identity.namespace, identity.subject, identity.client_id, grant)
+
+
+def _order(
+    account: Account, identity: Identity, grant: Grant, rejected: str | None = None
+) -> Order:
+    return Order(
+        account,
+        grant,
+        provider=identity.provider,
+        client_id=identity.client_id,
+        signed_in_at=identity.signed_in_at,
+        rejected_sha256=(rejected or "").lower(),
+    )
+
+
+def _event(request: ExchangeRequest) -> RequestEvent:
+    return RequestEvent(
+        "exchange",
+        request.request_id,
+        request.client_address,
+        door=request.door,
+        first_login=False,
+        id_token_sha256=_sha256(request.unverified_token),
+    )
+
+
 def _sha256(unverified_token: UnverifiedToken) -> str:
     return hashlib.sha256(unverified_token.encode(errors="replace")).hexdigest()
 
@@ -197,14 +262,21 @@ def _person(identity: Identity) -> Person:
     )
 
 
-def _fill_identity(event: ExchangeEvent, identity: Identity) -> None:
+def _fill_identity(event: RequestEvent, identity: Identity) -> None:
     event.provider = identity.provider
     event.namespace = identity.namespace
     event.subject = identity.subject
     event.client_id = identity.client_id
 
 
-def _fill_grant(event: ExchangeEvent, grant: Grant) -> None:
+def _fill_known(event: RequestEvent, known: Known) -> None:
+    event.account_id = str(known.account.id)
+    event.box_user_id = known.account.box_user_id
+    event.vend_id = str(known.vend.id)
+    event.vend = event.vend or "remembered"
+
+
+def _fill_grant(event: RequestEvent, grant: Grant) -> None:
     event.profile = grant.profile
     event.scopes = grant.scopes
     event.resource = str(grant.resource) if grant.resource else None

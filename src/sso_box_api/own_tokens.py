@@ -8,10 +8,11 @@ processes, which the commit wakes; the caller waits a moment for it.
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Literal
 from uuid import UUID
 
 from sso_box_api import accounts, vending
-from sso_box_api.audit import OwnTokensEvent, recorded
+from sso_box_api.audit import RequestEvent
 from sso_box_api.db import Database
 from sso_box_api.errors import DatabaseUnavailable
 from sso_box_api.identity import Identity, IdentityVerifier, UnverifiedToken
@@ -46,8 +47,7 @@ class OwnTokens:
         (``SignedOut`` where this login was ended before), ``KeysUnavailable``,
         ``ProvisioningInProgress``, ``DatabaseUnavailable``.
         """
-        event = OwnTokensEvent("sign_out", request.request_id, request.client_address)
-        with recorded(event):
+        with _event("sign_out", request) as event:
             identity = await self._verifier.verify(request.unverified_token)
             _fill(event, identity)
             async with self._database.transaction() as session:
@@ -74,8 +74,7 @@ class OwnTokens:
         is stated. Raises ``CredentialError`` (``SignedOut`` where this login was
         ended before), ``KeysUnavailable``, ``DatabaseUnavailable``.
         """
-        event = OwnTokensEvent("revoke", request.request_id, request.client_address)
-        with recorded(event):
+        with _event("revoke", request) as event:
             identity = await self._verifier.verify(request.unverified_token)
             _fill(event, identity)
             identity.check_client(client_id)
@@ -99,7 +98,11 @@ class OwnTokens:
             await self._revoker.watch(account_id, within_s=_WAIT_S)
 
 
-def _fill(event: OwnTokensEvent, identity: Identity) -> None:
+def _event(act: Literal["sign_out", "revoke"], request: OwnRequest) -> RequestEvent:
+    return RequestEvent(act, request.request_id, request.client_address, closed=0)
+
+
+def _fill(event: RequestEvent, identity: Identity) -> None:
     event.provider, event.namespace = identity.provider, identity.namespace
     event.subject, event.client_id = identity.subject, identity.client_id
     event.id_token_sha256 = identity.token_sha256

@@ -2,26 +2,37 @@
 
 A token that Box refused to the caller is the exception: Box is asked once whether it
 still takes it, and only then it is closed and another one minted. The row decides that
-for all processes.
+for all processes. Nothing is renewed for people who do not ask.
 """
 
 import asyncio
+import logging
 from typing import Literal
 from weakref import WeakValueDictionary
 
+from cachetools import TTLCache
+
 from sso_box_api import accounts, vending
-from sso_box_api.box import Box
+from sso_box_api.box import Box, within
 from sso_box_api.db import Database
+from sso_box_api.errors import SsoBoxError
+from sso_box_api.memory import Memory
 from sso_box_api.minting import Minter, Order
 from sso_box_api.vending import LedgerKeys, LiveVend, VendKey
 
+_log = logging.getLogger(__name__)
+
 _POLL_S = 0.1
+# What keeps a renewal from coming about will most likely do so a moment later.
+_RENEW_AGAIN_S = 30
+_MOST_RENEWALS = 10_000
 
 
 class Vendor:
     """``renew_below_s``: a token with less life left than that is not given out again.
 
     ``probe_s``: how long a call to Box may take; then another process may ask anew.
+    ``memory``: where an old token is dropped once there is a new one.
     """
 
     def __init__(
@@ -30,6 +41,7 @@ class Vendor:
         box: Box,
         keys: LedgerKeys,
         minter: Minter,
+        memory: Memory,
         *,
         renew_below_s: int,
         probe_s: float,
@@ -43,6 +55,11 @@ class Vendor:
         # Who asks for the same token at the same time waits for the one being minted.
         self._minting: WeakValueDictionary[VendKey, asyncio.Lock] = (
             WeakValueDictionary()
+        )
+        self._memory = memory
+        self._renewals: set[asyncio.Task[None]] = set()
+        self._renewed: TTLCache[VendKey, bool] = TTLCache(
+            maxsize=_MOST_RENEWALS, ttl=_RENEW_AGAIN_S
         )
 
     async def vend(self, order: Order) -> tuple[LiveVend, Literal["reused", "minted"]]:
@@ -65,6 +82,36 @@ class Vendor:
                 await self._probe(order, vend)
                 waited = True
             return await self._minter.mint(order), "minted"
+
+    def renew(self, order: Order) -> None:
+        """Have a token minted in the background, for one that is still handed out."""
+        if order.vend_key in self._renewed:
+            return
+        self._renewed[order.vend_key] = True
+        renewal = asyncio.create_task(self._renew(order))
+        self._renewals.add(renewal)
+        renewal.add_done_callback(self._renewals.discard)
+
+    async def close(self) -> None:
+        """Wait for the renewals that are under way; each has its own deadline."""
+        if self._renewals:
+            await asyncio.wait(self._renewals)
+
+    async def _renew(self, order: Order) -> None:
+        lock = self._minting.setdefault(order.vend_key, asyncio.Lock())
+        try:
+            # A token that has less than this left is not renewed, but replaced.
+            async with lock:
+                newest = await self._reuse(order)
+                if newest is None or newest.is_aging:
+                    with within(self._probe_s):
+                        await self._minter.mint(order)
+        except SsoBoxError as error:
+            _log.warning("a token was not renewed: %s", error.code)
+        except Exception:  # noqa: BLE001 - nobody waits for it
+            _log.exception("a token was not renewed")
+        else:
+            self._memory.forget(str(order.account.id))
 
     async def _reuse(self, order: Order, *, gate: bool = False) -> LiveVend | None:
         async with self._database.transaction() as session:

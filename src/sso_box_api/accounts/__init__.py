@@ -57,6 +57,7 @@ from sso_box_api.accounts.proofs import drop_proofs, has_proved, record_proof
 from sso_box_api.accounts.signing_out import sign_out
 from sso_box_api.accounts.store import (
     EXTERNAL_ID_PREFIX,
+    FORGET_CHANNEL,
     Account,
     Candidate,
     Person,
@@ -73,6 +74,7 @@ from sso_box_api.accounts.store import (
 
 __all__ = [
     "EXTERNAL_ID_PREFIX",
+    "FORGET_CHANNEL",
     "Account",
     "Bound",
     "BoxApp",

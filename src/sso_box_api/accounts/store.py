@@ -29,6 +29,10 @@ from sso_box_api.errors import (
 # How every external id that this service makes begins.
 EXTERNAL_ID_PREFIX: Final = "sb1-"
 
+# Where triggers tell the id of an account that may no longer be served as before, and
+# an empty text for all of them.
+FORGET_CHANNEL: Final = "sso_box_forget"
+
 
 @dataclass(frozen=True, slots=True)
 class Person:

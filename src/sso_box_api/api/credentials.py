@@ -11,8 +11,10 @@ from sso_box_api.identity import UnverifiedToken
 # RFC 6750 section 2.1: b64token. The scheme's name is case-insensitive.
 _BEARER = re.compile(r"bearer +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE | re.ASCII)
 
+_TOKENS = frozenset({"access_token", "id_token", "subject_token"})
 
-async def _bearer_token(request: Request) -> UnverifiedToken | None:
+
+def bearer_token(request: Request) -> UnverifiedToken | None:
     """Return the Bearer token; None without an Authorization header.
 
     Raises ``AmbiguousCredentials`` for two headers or a token in the query
@@ -32,10 +34,12 @@ async def _bearer_token(request: Request) -> UnverifiedToken | None:
 
 def refuse_token_in_query(request: Request) -> None:
     """Raise ``AmbiguousCredentials``: what stands in a URL stands in many logs."""
-    if not {"access_token", "id_token", "subject_token"}.isdisjoint(
-        request.query_params
-    ):
+    if request.scope["query_string"] and not _TOKENS.isdisjoint(request.query_params):
         raise AmbiguousCredentials("token_in_query")
+
+
+async def _bearer_token(request: Request) -> UnverifiedToken | None:
+    return bearer_token(request)
 
 
 BearerToken = Annotated[UnverifiedToken | None, Depends(_bearer_token)]

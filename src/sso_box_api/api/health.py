@@ -1,7 +1,7 @@
 """GET /livez and /readyz: is the process up, and are its dependencies.
 
-Only the database decides readiness: without it nobody can be served, while an
-unreachable identity provider or Box leaves warm people served, so they degrade.
+Only the database decides readiness: without it nobody can be served for longer than
+the grace, while an unreachable identity provider or Box leaves warm people served.
 """
 
 from typing import Literal
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from sso_box_api import accounts, vending
-from sso_box_api.api.state import BoxDep, DatabaseDep, VerifierDep
+from sso_box_api.api.state import BoxDep, DatabaseDep, MemoryDep, VerifierDep
 from sso_box_api.errors import DatabaseUnavailable
 
 router = APIRouter(tags=["health"])
@@ -26,7 +26,7 @@ class Ready(BaseModel):
     """Each dependency with its state; see docs/api.md for their meaning."""
 
     status: Literal["ok", "degraded", "unavailable"]
-    database: Literal["ok", "unavailable"]
+    database: Literal["ok", "grace", "unavailable"]
     box: Literal["unused", "ok", "failing"]
     providers: dict[str, Literal["unfetched", "fresh", "stale", "unavailable"]]
     pending_revocations: int | None
@@ -45,9 +45,13 @@ async def livez() -> Live:
     responses={503: {"model": Ready, "description": "Nobody can be served"}},
 )
 async def readyz(
-    response: Response, database: DatabaseDep, box: BoxDep, verifier: VerifierDep
+    response: Response,
+    database: DatabaseDep,
+    memory: MemoryDep,
+    box: BoxDep,
+    verifier: VerifierDep,
 ) -> Ready:
-    database_state: Literal["ok", "unavailable"] = "ok"
+    database_state: Literal["ok", "grace", "unavailable"] = "ok"
     pending = left_over = None
     try:
         await database.ping()
@@ -55,11 +59,13 @@ async def readyz(
             pending, _ = await vending.count_pending(session)
             left_over = await accounts.count_orphans(session)
     except DatabaseUnavailable:
-        database_state = "unavailable"
+        database_state = "grace" if memory.in_grace else "unavailable"
     providers = {id_: keys.state for id_, keys in verifier.key_states().items()}
     box_state = box.state()
     status: Literal["ok", "degraded", "unavailable"] = "ok"
     if box_state == "failing" or {"stale", "unavailable"} & set(providers.values()):
+        status = "degraded"
+    if database_state == "grace":
         status = "degraded"
     if database_state == "unavailable":
         status = "unavailable"

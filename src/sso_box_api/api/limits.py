@@ -5,8 +5,8 @@ slow without an office behind one address being shut out.
 """
 
 import ipaddress
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from cachetools import TTLCache
 
@@ -31,8 +31,8 @@ class BadTokenLimit:
             maxsize=_ADDRESSES, ttl=_WINDOW_S
         )
 
-    @asynccontextmanager
-    async def counting(self, address: str) -> AsyncIterator[None]:
+    @contextmanager
+    def counting(self, address: str) -> Iterator[None]:
         """Count a ``CredentialError`` of the block; raise ``TooManyBadTokens``."""
         try:
             yield

@@ -66,7 +66,7 @@ async def me(
     database: DatabaseDep,
     bad_tokens: BadTokensDep,
 ) -> MeResponse:
-    async with bad_tokens.counting(client_address(request)):
+    with bad_tokens.counting(client_address(request)):
         identity = await verifier.verify(one_token(bearer, None))
     async with database.transaction() as session:
         account = await accounts.find(session, identity.namespace, identity.subject)

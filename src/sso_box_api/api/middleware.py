@@ -5,10 +5,9 @@ Pure ASGI on purpose: Starlette's BaseHTTPMiddleware halves the throughput.
 
 import asyncio
 import logging
+import random
 import re
-from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sso_box_api.api import problems
@@ -18,12 +17,14 @@ _log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 65_536
 MAX_BODY_S = 10
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_ANNOUNCE_A_BODY = frozenset({b"content-length", b"transfer-encoding"})
+# Unless the route says something else itself.
+_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
 class _Gone(Exception):
@@ -40,7 +41,8 @@ class RequestShell:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(Headers(scope=scope))
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers.get(b"x-request-id", b""))
         scope["sso_box_request_id"] = request_id
         started = False
 
@@ -48,14 +50,18 @@ class RequestShell:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                said = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(header for header in _HEADERS if header[0] not in said),
+                    (b"x-request-id", request_id.encode()),
+                ]
             await send(message)
 
         try:
-            body = await _read_body_in_time(receive)
+            announced = not _ANNOUNCE_A_BODY.isdisjoint(headers)
+            # What was not announced (RFC 9112 section 6.3) need not be waited for.
+            body = await (_read_body_in_time if announced else _read_body)(receive)
             await self._app(scope, _replay(body, receive), send_with_headers)
         except _Gone:
             # What was cut off may say less than was meant: nothing of it is done.
@@ -71,9 +77,11 @@ class RequestShell:
             await answer(scope, receive, send_with_headers)
 
 
-def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+def _request_id(given: bytes) -> str:
+    """Take the caller's own, or make one up: unique, and no secret."""
+    if given and _REQUEST_ID.fullmatch(given):
+        return given.decode()
+    return f"{random.getrandbits(128):032x}"
 
 
 async def _read_body_in_time(receive: Receive) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from sso_box_api.api.forms import read_form
+from sso_box_api.api.bodies import read_form
 from sso_box_api.api.problems import OAUTH_PATH, request_id_of
 from sso_box_api.api.responses import OAUTH_ERRORS
 from sso_box_api.api.state import BadTokensDep, ExchangeDep
@@ -120,7 +120,7 @@ async def oauth_token(
         raise InvalidForm("credentials_in_header")
     _check(form)
     address = client_address(request)
-    async with bad_tokens.counting(address):
+    with bad_tokens.counting(address):
         vended = await exchange.exchange(
             ExchangeRequest(
                 unverified_token=UnverifiedToken(form["subject_token"]),

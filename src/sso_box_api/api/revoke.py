@@ -8,8 +8,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from sso_box_api.api.bodies import read_form
 from sso_box_api.api.credentials import BearerToken, one_token
-from sso_box_api.api.forms import read_form
 from sso_box_api.api.problems import REVOKE_PATH, request_id_of
 from sso_box_api.api.responses import REVOKE_ERRORS
 from sso_box_api.api.state import BadTokensDep, OwnTokensDep
@@ -56,7 +56,7 @@ async def revoke(
 ) -> Response:
     form = await read_form(request)
     address = client_address(request)
-    async with bad_tokens.counting(address):
+    with bad_tokens.counting(address):
         unverified = one_token(bearer, None)
         if "token" not in form:
             raise InvalidForm("token_missing")

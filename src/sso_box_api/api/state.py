@@ -9,6 +9,7 @@ from sso_box_api.box import Box
 from sso_box_api.db import Database
 from sso_box_api.exchange import Exchange
 from sso_box_api.identity import IdentityVerifier
+from sso_box_api.memory import Memory
 from sso_box_api.own_tokens import OwnTokens
 from sso_box_api.settings import Settings
 from sso_box_api.vending import Profiles
@@ -23,6 +24,7 @@ class State(TypedDict):
     verifier: IdentityVerifier
     profiles: Profiles
     database: Database
+    memory: Memory
     box: Box
     bad_tokens: BadTokenLimit
 
@@ -52,6 +54,11 @@ async def _database(request: Request) -> Database:
     return database
 
 
+async def _memory(request: Request) -> Memory:
+    memory: Memory = request.state.memory
+    return memory
+
+
 async def _box(request: Request) -> Box:
     box: Box = request.state.box
     return box
@@ -72,6 +79,7 @@ OwnTokensDep = Annotated[OwnTokens, Depends(_own_tokens)]
 VerifierDep = Annotated[IdentityVerifier, Depends(_verifier)]
 ProfilesDep = Annotated[Profiles, Depends(_profiles)]
 DatabaseDep = Annotated[Database, Depends(_database)]
+MemoryDep = Annotated[Memory, Depends(_memory)]
 BoxDep = Annotated[Box, Depends(_box)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 BadTokensDep = Annotated[BadTokenLimit, Depends(_bad_tokens)]

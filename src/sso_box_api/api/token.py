@@ -1,15 +1,15 @@
 """POST /v1/token: the exchange for pages and apps, in JSON."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
-from sso_box_api.api.credentials import BearerToken, one_token
+from sso_box_api.api.bodies import read_json
+from sso_box_api.api.credentials import bearer_token, one_token
 from sso_box_api.api.problems import request_id_of
-from sso_box_api.api.responses import PROBLEMS
-from sso_box_api.api.state import BadTokensDep, ExchangeDep
+from sso_box_api.api.responses import PROBLEMS, json_response
 from sso_box_api.exchange import ExchangeRequest
 from sso_box_api.identity import NONCE_VERIFIER
 
@@ -66,24 +66,33 @@ class TokenResponse(BaseModel):
     box_user_id: str
 
 
+_ASKED: TypeAdapter[TokenRequest | None] = TypeAdapter(TokenRequest | None)
+_ASKS_NOTHING = TokenRequest()
+
+_SCHEMA = {
+    "anyOf": [{"$ref": "#/components/schemas/TokenRequest"}, {"type": "null"}],
+    "title": "Body",
+}
+_BODY: dict[str, Any] = {
+    "requestBody": {"content": {"application/json": {"schema": _SCHEMA}}}
+}
+
+
 @router.post(
     "/v1/token",
     operation_id="exchangeToken",
     summary="Exchange an ID token for a Box token",
     tags=["exchange"],
+    response_model=TokenResponse,
     responses=PROBLEMS,
+    openapi_extra=_BODY,
 )
-async def exchange_token(
-    request: Request,
-    bearer: BearerToken,
-    exchange: ExchangeDep,
-    bad_tokens: BadTokensDep,
-    body: Annotated[TokenRequest | None, Body()] = None,
-) -> TokenResponse:
-    asked = body or TokenRequest()
+async def exchange_token(request: Request) -> Response:
+    bearer = bearer_token(request)
+    asked = await read_json(request, _ASKED) or _ASKS_NOTHING
     address = client_address(request)
-    async with bad_tokens.counting(address):
-        vended = await exchange.exchange(
+    with request.state.bad_tokens.counting(address):
+        vended = await request.state.exchange.exchange(
             ExchangeRequest(
                 unverified_token=one_token(bearer, asked.id_token),
                 profile=asked.profile,
@@ -95,14 +104,17 @@ async def exchange_token(
                 client_address=address,
             )
         )
-    return TokenResponse(
-        access_token=vended.access_token,
-        token_type="bearer",  # noqa: S106 - the type's name, RFC 6750
-        expires_in=vended.expires_in,
-        expires_at=vended.expires_at,
-        scope=list(vended.scopes),
-        resource=vended.resource,
-        box_user_id=vended.box_user_id,
+    # In the shape of TokenResponse, which a test holds it to.
+    return json_response(
+        {
+            "access_token": vended.access_token,
+            "token_type": "bearer",
+            "expires_in": vended.expires_in,
+            "expires_at": vended.expires_at.isoformat(),
+            "scope": vended.scopes,
+            "resource": vended.resource,
+            "box_user_id": vended.box_user_id,
+        }
     )
 
 

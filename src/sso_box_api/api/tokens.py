@@ -27,7 +27,7 @@ async def sign_out(
     bad_tokens: BadTokensDep,
 ) -> None:
     address = client_address(request)
-    async with bad_tokens.counting(address):
+    with bad_tokens.counting(address):
         await own_tokens.sign_out(
             OwnRequest(one_token(bearer, None), request_id_of(request), address)
         )

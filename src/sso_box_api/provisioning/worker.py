@@ -50,25 +50,27 @@ class Provisioner:
         self._flights: set[asyncio.Task[bool]] = set()
         self._closing = False
 
-    async def furnish(self, account: Account, person: Person, issued_at: int) -> None:
+    async def furnish(self, account: Account, person: Person, issued_at: int) -> bool:
         """Begin with what new claims ask for; wait for a first furnishing a little.
 
-        It goes on without its caller, and never fails a login.
+        ``issued_at`` of the token, in epoch seconds: only a newer one changes anything.
+        It goes on without its caller, and never fails a login. Returns whether the
+        claims were other than those that ``account`` was read with.
         """
+        if not self._is_news(account, person):
+            return False
         flight = await self.begin(account, person, issued_at)
         if flight is not None:
             await asyncio.wait({flight}, timeout=self._settings.wait_s)
+        return True
 
     async def begin(
         self, account: Account, person: Person, issued_at: int
     ) -> asyncio.Task[bool] | None:
         """Plan what new claims ask for and begin with it.
 
-        ``issued_at`` of the token, in epoch seconds: only a newer one changes anything.
         Returns the work that a first login waits for.
         """
-        if not self._is_news(account, person):
-            return None
         try:
             if await self._is_noted(account, person, issued_at):
                 return None

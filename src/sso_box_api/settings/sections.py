@@ -143,6 +143,11 @@ class VendingSettings(Section):
     scope_answer: Literal["strict", "log"] = "strict"
     renew_below_s: int = Field(default=600, ge=0)
     sweep_interval_s: float = Field(default=5.0, gt=0)
+    # In each worker; 0 has every exchange ask the database.
+    remembered_logins: int = Field(default=16_384, ge=0, le=1_000_000)
+    # For how long people who were served a moment ago are served while PostgreSQL does
+    # not answer at all.
+    grace_s: float = Field(default=30.0, ge=0, le=300)
 
 
 class ClaimSettings(Section):

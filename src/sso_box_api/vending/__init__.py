@@ -8,6 +8,7 @@ from sso_box_api.vending.ledger import (
     find_live,
     insert,
     insert_if,
+    spare_s,
     unknown_keys,
 )
 from sso_box_api.vending.limits import MintRate, close_surplus
@@ -70,6 +71,7 @@ __all__ = [
     "mark_revoked",
     "parse_resource",
     "put_off",
+    "spare_s",
     "take_pending",
     "take_probe",
     "unknown_keys",

@@ -52,23 +52,38 @@ class VendKey:
 class LiveVend:
     """A token that is out. ``expires_at``: Box's own end, or ours before it; aware.
 
-    ``read_at``: when it was read from the ledger; ``probed_at``: when Box last said
-    whether it lives, both by PostgreSQL's clock.
+    ``minted_at``; ``read_at``: when it was read from the ledger; ``probed_at``: when
+    Box last said whether it lives; all by PostgreSQL's clock.
     """
 
     id: UUID
     token: str = field(repr=False)
+    minted_at: datetime
     expires_at: datetime
-    read_at: datetime | None = None
+    read_at: datetime
     probed_at: datetime | None = None
 
     @property
     def sha256(self) -> str:
         return token_sha256(self.token)
 
+    @property
+    def left_s(self) -> float:
+        """Seconds of life that were left when it was read."""
+        return (self.expires_at - self.read_at).total_seconds()
+
+    @property
+    def half_life_s(self) -> float:
+        return (self.expires_at - self.minted_at).total_seconds() / 2
+
+    @property
+    def is_aging(self) -> bool:
+        """Whether it had lived through half of its life: another one is due."""
+        return self.left_s < self.half_life_s
+
     def was_probed_after(self, earlier: Self) -> bool:
         """Whether Box was asked about this very token since ``earlier`` was read."""
-        if earlier.id != self.id or earlier.read_at is None or self.probed_at is None:
+        if earlier.id != self.id or self.probed_at is None:
             return False
         return self.probed_at > earlier.read_at
 
@@ -125,7 +140,8 @@ async def find_live(
 ) -> LiveVend | None:
     """Return the newest token for ``key`` with enough life left, if there is one.
 
-    Enough is more than ``renew_below_s``, or half its whole life if that is less.
+    Enough is more than ``renew_below_s``, or half its whole life if that is less; see
+    ``spare_s``.
     Rows under keys this process does not hold are passed over: while a key is being
     rotated in, an older process mints its own.
     """
@@ -153,14 +169,21 @@ async def find_live(
     if found is None:
         return None
     row, ends, read_at = found
+    assert row.minted_at is not None  # noqa: S101 - PostgreSQL fills it in
     return LiveVend(
         row.id,
         keys.open(row.id, row.account_id, row.handle),
-        ends,
+        minted_at=row.minted_at,
+        expires_at=ends,
         read_at=read_at,
         # With a lease the question was begun, and not answered.
         probed_at=row.probed_at if row.lease_until is None else None,
     )
+
+
+def spare_s(vend: LiveVend, renew_below_s: int) -> float:
+    """Return for how many seconds from ``read_at`` on a token may be handed out."""
+    return vend.left_s - min(renew_below_s, vend.half_life_s)
 
 
 _GIVEN: Final = (
@@ -185,7 +208,11 @@ _ROW: Final = {
     "revoke_at": _NOW + bindparam("max_life", type_=Interval),
 }
 _PENDING: Final = {"state": "revoke_pending", "lease_until": _NOW + _MINTERS_OWN_TRY}
-_LISTED: Final = (VEND.c.id, func.least(VEND.c.expires_at, VEND.c.revoke_at), _NOW)
+_LISTED: Final = (
+    VEND.c.id,
+    VEND.c.minted_at,
+    func.least(VEND.c.expires_at, VEND.c.revoke_at),
+)
 _INSERT: Final = pg_insert(VEND).values(_ROW).returning(*_LISTED)
 _INSERT_PENDING: Final = (
     pg_insert(VEND)
@@ -230,8 +257,8 @@ async def insert(
         max_life_s=max_life_s,
     )
     statement = _INSERT if state == "live" else _INSERT_PENDING
-    [(vend_id, ends_at, read_at)] = await execute(session, statement, values)
-    return LiveVend(vend_id, token, ends_at, read_at=read_at)
+    [(vend_id, minted_at, ends_at)] = await execute(session, statement, values)
+    return LiveVend(vend_id, token, minted_at, ends_at, read_at=minted_at)
 
 
 async def insert_if(
@@ -264,8 +291,8 @@ async def insert_if(
     listed = await database.execute(statement, {**values, **condition.values})
     if not listed:
         return None
-    [(vend_id, ends_at, read_at)] = listed
-    return LiveVend(vend_id, token, ends_at, read_at=read_at)
+    [(vend_id, minted_at, ends_at)] = listed
+    return LiveVend(vend_id, token, minted_at, ends_at, read_at=minted_at)
 
 
 def _values(

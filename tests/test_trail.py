@@ -1,0 +1,91 @@
+"""Audit events reach standard output in order and whole, or are counted."""
+
+import fcntl
+import json
+import os
+import select
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from sso_box_api.trail import Trail
+
+Pipe = tuple[int, int]
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def _drain(pipe: Pipe) -> list[dict[str, object]]:
+    lines = b""
+    while select.select([pipe[0]], [], [], 0)[0]:
+        lines += os.read(pipe[0], 1 << 20)
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def test_what_was_added_before_the_end_is_written_in_order(pipe: Pipe) -> None:
+    with Trail(pipe[1]) as trail:
+        for number in range(500):
+            trail.add(json.dumps({"number": number}))
+    assert [line["number"] for line in _drain(pipe)] == list(range(500))
+
+
+def test_several_workers_never_tear_each_others_lines(pipe: Pipe) -> None:
+    """As a pipe takes PIPE_BUF bytes at once, whoever else writes to it."""
+    read: list[dict[str, object]] = []
+    done = threading.Event()
+
+    def reader() -> None:
+        with os.fdopen(os.dup(pipe[0])) as lines:
+            for line in lines:
+                read.append(json.loads(line))
+                if len(read) == 3000:
+                    done.set()
+                    return
+
+    thread = threading.Thread(target=reader, daemon=True)
+    thread.start()
+    with Trail(pipe[1]) as one, Trail(pipe[1]) as other:
+        for number in range(1500):
+            one.add(json.dumps({"one": number, "pad": "x" * 700}))
+            other.add(json.dumps({"other": number, "pad": "y" * 900}))
+    assert done.wait(20)
+    for name in ("one", "other"):
+        assert [line[name] for line in read if name in line] == list(range(1500))
+
+
+def test_what_finds_the_buffer_full_is_counted(pipe: Pipe) -> None:
+    """Nobody reads for a while; the count is told once somebody does."""
+    fcntl.fcntl(pipe[1], fcntl.F_SETFL, os.O_NONBLOCK)
+    os.write(pipe[1], b" " * 65_536)
+    with Trail(pipe[1], most_lines=10) as trail:
+        for number in range(100):
+            trail.add(json.dumps({"number": number}))
+        os.read(pipe[0], 65_536)
+        assert select.select([pipe[0]], [], [], 20)[0]
+        trail.add(json.dumps({"number": 100}))
+    told = _drain(pipe)
+    numbers = [line["number"] for line in told if "number" in line]
+    [count] = [line["count"] for line in told if "count" in line]
+    assert {"event": "events_dropped", "count": count} in told
+    assert numbers[-1] == 100
+    assert len(numbers) + int(str(count)) == 101
+
+
+def test_events_that_nobody_can_be_given_are_an_error_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        with Trail(writer) as trail:
+            trail.add("{}")
+    finally:
+        os.close(writer)
+    assert "audit events cannot be written" in caplog.text
