@@ -16,9 +16,21 @@ from uuid import UUID, uuid4
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
-from sqlalchemy import Executable, Interval, Select, bindparam, func
+from sqlalchemy import (
+    ARRAY,
+    Executable,
+    Interval,
+    Select,
+    String,
+    any_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select as core_select,
+)
 from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlmodel import col, or_, select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.db import Condition, Database, execute
@@ -135,8 +147,42 @@ def _key_id(key: str) -> str:
     return hashlib.sha256(b"sso-box-api ledger key " + key.encode()).hexdigest()[:16]
 
 
+_NOW: Final = func.clock_timestamp()
+# LEAST passes over NULL.
+_ENDS: Final = func.least(VEND.c.expires_at, VEND.c.revoke_at)
+_LEFT: Final = _ENDS - _NOW
+_FIND_LIVE: Final = (
+    core_select(
+        VEND.c.id,
+        VEND.c.account_id,
+        VEND.c.handle,
+        VEND.c.minted_at,
+        _ENDS,
+        _NOW,
+        # With a lease the question was begun, and not answered.
+        case((VEND.c.lease_until.is_(None), VEND.c.probed_at)),
+    )
+    .where(
+        VEND.c.state == "live",
+        VEND.c.identity_id == bindparam("identity"),
+        VEND.c.client_id == bindparam("client"),
+        VEND.c.profile == bindparam("profile"),
+        VEND.c.scopes == bindparam("scopes"),
+        VEND.c.resource == bindparam("resource"),
+        VEND.c.key_id == any_(bindparam("key_ids", type_=ARRAY(String))),
+        # In the first half of its life, what is left is more than what is gone.
+        or_(
+            bindparam("renew_below", type_=Interval) < _LEFT,
+            _NOW - VEND.c.minted_at < _LEFT,
+        ),
+    )
+    .order_by(VEND.c.minted_at.desc())
+    .limit(1)
+)
+
+
 async def find_live(
-    session: AsyncSession, keys: LedgerKeys, key: VendKey, *, renew_below_s: int
+    on: Database | AsyncSession, keys: LedgerKeys, key: VendKey, *, renew_below_s: int
 ) -> LiveVend | None:
     """Return the newest token for ``key`` with enough life left, if there is one.
 
@@ -145,39 +191,26 @@ async def find_live(
     Rows under keys this process does not hold are passed over: while a key is being
     rotated in, an older process mints its own.
     """
-    # LEAST passes over NULL.
-    ends_at = func.least(VendRow.expires_at, VendRow.revoke_at)
-    left = ends_at - func.clock_timestamp()
-    lived = func.clock_timestamp() - col(VendRow.minted_at)
-    statement = (
-        select(VendRow, ends_at, func.clock_timestamp())
-        .where(
-            VendRow.state == "live",
-            VendRow.identity_id == key.identity_id,
-            VendRow.client_id == key.client_id,
-            VendRow.profile == key.profile,
-            VendRow.scopes == " ".join(key.scopes),
-            VendRow.resource == key.resource,
-            col(VendRow.key_id).in_(keys.ids),
-            # In the first half of its life, what is left is more than what is gone.
-            or_(left > timedelta(seconds=renew_below_s), left > lived),
-        )
-        .order_by(col(VendRow.minted_at).desc())
-        .limit(1)
-    )
-    found = (await session.exec(statement)).first()
-    if found is None:
+    values = {
+        "identity": key.identity_id,
+        "client": key.client_id,
+        "profile": key.profile,
+        "scopes": " ".join(key.scopes),
+        "resource": key.resource,
+        "key_ids": keys.ids,
+        "renew_below": timedelta(seconds=renew_below_s),
+    }
+    found = await execute(on, _FIND_LIVE, values)
+    if not found:
         return None
-    row, ends, read_at = found
-    assert row.minted_at is not None  # noqa: S101 - PostgreSQL fills it in
+    [(vend_id, account_id, handle, minted_at, ends_at, read_at, probed_at)] = found
     return LiveVend(
-        row.id,
-        keys.open(row.id, row.account_id, row.handle),
-        minted_at=row.minted_at,
-        expires_at=ends,
+        vend_id,
+        keys.open(vend_id, account_id, handle),
+        minted_at=minted_at,
+        expires_at=ends_at,
         read_at=read_at,
-        # With a lease the question was begun, and not answered.
-        probed_at=row.probed_at if row.lease_until is None else None,
+        probed_at=probed_at,
     )
 
 
@@ -201,7 +234,6 @@ _GIVEN: Final = (
     "state",
     "expires_at",
 )
-_NOW: Final = func.clock_timestamp()
 _ROW: Final = {
     **{x: bindparam(f"vend_{x}", type_=VEND.c[x].type) for x in _GIVEN},
     # Of no longest life, which is NULL, no end comes.
@@ -211,7 +243,7 @@ _PENDING: Final = {"state": "revoke_pending", "lease_until": _NOW + _MINTERS_OWN
 _LISTED: Final = (
     VEND.c.id,
     VEND.c.minted_at,
-    func.least(VEND.c.expires_at, VEND.c.revoke_at),
+    _ENDS,
 )
 _INSERT: Final = pg_insert(VEND).values(_ROW).returning(*_LISTED)
 _INSERT_PENDING: Final = (
