@@ -22,7 +22,7 @@ from sqlmodel import SQLModel
 from starlette.applications import Starlette
 
 from sso_box_api import audit, db
-from sso_box_api.app import Parts
+from sso_box_api.parts import Parts
 from sso_box_api.settings import DatabaseSettings, Settings
 from sso_box_devkit.box import Enterprise, create_box_emulator
 from sso_box_devkit.box.settings import Settings as EmulatorSettings

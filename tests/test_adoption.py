@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 
 from sso_box_api.accounts import Person
 from sso_box_api.adoption import Outcome, Source, links_at_box, links_in_file
-from sso_box_api.app import Parts
 from sso_box_api.errors import CommandRefused
+from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.administration import candidate_of, scalar

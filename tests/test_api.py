@@ -366,3 +366,15 @@ def test_no_credential_stands_in_a_repr() -> None:
     shown = f"{parse(UnverifiedToken(token))} {asked} {answer} {oauth}"
     for secret in (*token.split("."), "v" * 43, "a-box-token"):
         assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("door", "model"), [("json", TokenResponse), ("oauth", OAuthTokenResponse)]
+)
+async def test_answers_have_exactly_the_documented_fields(
+    api: Api, door: str, model: type[TokenResponse | OAuthTokenResponse]
+) -> None:
+    """The routes write them without the model, which stands in the OpenAPI document."""
+    answer = (await api.exchange(door=door)).json()
+    model.model_validate(answer)
+    assert answer.keys() == model.model_fields.keys()

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 
 from sso_box_api import accounts, vending
-from sso_box_api.app import Parts
 from sso_box_api.db import Database
+from sso_box_api.parts import Parts
 from sso_box_api.revocation import Revoker
 from sso_box_api.settings import DatabaseSettings, Settings
 from tests.support.api import BOX_URL, Api, Control

@@ -15,7 +15,6 @@ from sqlalchemy import text
 
 from sso_box_api import accounts
 from sso_box_api.accounts import Account, Person, external_id
-from sso_box_api.app import Parts
 from sso_box_api.binding import Binder
 from sso_box_api.errors import (
     AccountLocked,
@@ -25,6 +24,7 @@ from sso_box_api.errors import (
     ProvisioningInProgress,
     SsoBoxError,
 )
+from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.api import Control

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from cryptography.fernet import Fernet
 
 from sso_box_api.accounts import Person
-from sso_box_api.app import open_parts
 from sso_box_api.cli import main
+from sso_box_api.parts import open_parts
 from sso_box_api.settings import load_settings
 from sso_box_devkit.box import Enterprise
 from sso_box_devkit.box.faults import Fault

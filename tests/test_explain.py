@@ -10,9 +10,9 @@ import pytest
 from starlette.applications import Starlette
 
 from sso_box_api.accounts import Person, external_id
-from sso_box_api.app import Parts
 from sso_box_api.explain import Question
 from sso_box_api.identity import Explanation, UnverifiedToken
+from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from tests.support.api import BOX_URL, ISSUER, Api, Control
 from tests.support.connections import opened

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import Account
-from sso_box_api.app import Parts
+from sso_box_api.parts import Parts
 from sso_box_api.vending import LiveVend, VendKey
 from tests.support.administration import candidate_of, scalar, somebody_waits
 from tests.support.api import Api

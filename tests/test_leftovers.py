@@ -10,9 +10,9 @@ from starlette.applications import Starlette
 
 from sso_box_api import accounts, doctor
 from sso_box_api.accounts import Candidate
-from sso_box_api.app import Parts
 from sso_box_api.box import within
 from sso_box_api.leftovers import LeftOvers
+from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from sso_box_devkit.box.state import User

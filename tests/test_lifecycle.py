@@ -13,8 +13,8 @@ from typing_extensions import override
 
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import Candidate, Person
-from sso_box_api.app import Parts
 from sso_box_api.identity.nonce import nonce_for
+from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from tests.support.api import BOX_URL, Api, Control
 from tests.support.connections import forget

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from starlette.applications import Starlette
 
-from sso_box_api.app import Parts
+from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from tests.support.administration import scalar, sql
 from tests.support.api import Api, Control

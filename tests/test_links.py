@@ -11,9 +11,9 @@ from typing_extensions import override
 
 from sso_box_api import accounts, furnishing
 from sso_box_api.accounts import Person
-from sso_box_api.app import Parts
 from sso_box_api.errors import CommandRefused
 from sso_box_api.leftovers import LeftOvers
+from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.administration import candidate_of, scalar, somebody_waits, sql

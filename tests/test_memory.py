@@ -15,8 +15,8 @@ from starlette.applications import Starlette
 
 from sso_box_api import db
 from sso_box_api.accounts import Account
-from sso_box_api.app import Parts
 from sso_box_api.memory import LIVE_S, Key, Memory
+from sso_box_api.parts import Parts
 from sso_box_api.settings import DatabaseSettings, Settings
 from sso_box_api.vending import Grant, LiveVend, Resource
 from sso_box_devkit.postgres import Postgres

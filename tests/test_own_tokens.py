@@ -11,8 +11,8 @@ from starlette.applications import Starlette
 from typing_extensions import override
 
 from sso_box_api import accounts
-from sso_box_api.app import Parts
 from sso_box_api.identity.nonce import nonce_for
+from sso_box_api.parts import Parts
 from tests.support.administration import candidate_of, scalar, sql
 from tests.support.api import BOX_URL, ISSUER, Api, Control
 

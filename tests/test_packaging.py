@@ -73,7 +73,11 @@ def test_a_service_run_from_the_wheel_knows_its_migrations(
     wheel: Path, tmp_path: Path
 ) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    code = "from sso_box_api import db; print(db.__file__, db.head_revision())"
+    code = (
+        "from alembic.script import ScriptDirectory; from sso_box_api import db;"
+        "scripts = ScriptDirectory.from_config(db._alembic_config());"
+        "print(db.__file__, scripts.get_current_head(), db.SCHEMA)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -83,8 +87,9 @@ def test_a_service_run_from_the_wheel_knows_its_migrations(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    module, revision = done.stdout.split()
+    module, revision, needed = done.stdout.split()
     assert Path(module).is_relative_to(tmp_path)
+    assert revision == needed
     assert any(
         f'revision = "{revision}"' in path.read_text()
         for path in (tmp_path / "sso_box_api/_alembic/versions").glob("*.py")

@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 from starlette.applications import Starlette
 
-from sso_box_api.app import Parts
 from sso_box_api.explain import Question
 from sso_box_api.identity import Explanation, UnverifiedToken
+from sso_box_api.parts import Parts
 from sso_box_api.settings import ProfileSettings, Settings
 from tests.support.administration import scalar, sql
 from tests.support.api import Api, Control

@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from typing_extensions import override
 
 from sso_box_api import accounts
-from sso_box_api.app import Parts
+from sso_box_api.parts import Parts
 from sso_box_api.reconciliation import Finding, Reconciliation
 from sso_box_devkit.box import Enterprise
 from tests.support.administration import candidate_of, scalar, sql

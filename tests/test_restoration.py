@@ -11,10 +11,10 @@ from starlette.applications import Starlette
 from typing_extensions import override
 
 from sso_box_api import accounts
-from sso_box_api.app import Parts
 from sso_box_api.errors import BoxRefused, ConfigurationError
 from sso_box_api.identity.nonce import nonce_for
 from sso_box_api.leftovers import LeftOvers
+from sso_box_api.parts import Parts
 from sso_box_api.rebinding import Rebound
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise

@@ -8,15 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Executable, Row, Select, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
@@ -33,17 +29,23 @@ from sso_box_api.errors import ConfigurationError, DatabaseUnavailable
 from sso_box_api.settings import DatabaseSettings
 
 __all__ = [
+    "SCHEMA",
     "AsyncSession",
     "Condition",
     "Database",
     "create_engine",
     "execute",
-    "head_revision",
     "upgrade",
 ]
 
 # How a listening connection is called in pg_stat_activity.
 _LISTENER: Final = "sso-box-api listener"
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# The newest migration. Written down, so that a start need not load and run them all to
+# find it.
+SCHEMA: Final = "0007"
 
 # SQLSTATE classes that are a fault of ours: bad data, a broken constraint, a wrong
 # statement. All others say that the database cannot serve us now (PostgreSQL manual,
@@ -148,10 +150,10 @@ class Database:
     async def require_current_schema(self) -> None:
         """Raise ``ConfigurationError`` unless every migration has been applied."""
         revision = await self.schema_revision()
-        if revision != head_revision():
+        if revision != SCHEMA:
             problem = (
                 f"the database is at migration {revision or 'none'}, this version needs"
-                f" {head_revision()}; run `sso-box-api db upgrade`"
+                f" {SCHEMA}; run `sso-box-api db upgrade`"
             )
             raise ConfigurationError([problem])
 
@@ -250,21 +252,17 @@ class Listener:
 
 def upgrade(settings: DatabaseSettings) -> None:
     """Apply every migration. Blocking, for the command line; runs its own loop."""
+    from alembic import command  # noqa: PLC0415 - no other command need wait for it
+
     config = _alembic_config()
     config.attributes["settings"] = settings
     with _unavailable_when_unreachable():
         command.upgrade(config, "head")
 
 
-@cache
-def head_revision() -> str:
-    """Return the migration that this version needs; reading them takes milliseconds."""
-    head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
-    assert head is not None  # noqa: S101 - the project ships at least one migration
-    return head
+def _alembic_config() -> "Config":
+    from alembic.config import Config  # noqa: PLC0415 - the same
 
-
-def _alembic_config() -> Config:
     packaged = Path(__file__).parent / "_alembic"
     checkout = Path(__file__).parents[2] / "alembic"
     config = Config()

@@ -14,7 +14,7 @@ from sso_box_api import accounts
 from sso_box_api.accounts import Account, Person
 from sso_box_api.audit import RequestEvent
 from sso_box_api.binding import Binder
-from sso_box_api.box import within
+from sso_box_api.box import Rank, within
 from sso_box_api.db import Database
 from sso_box_api.errors import NonceProofFailed
 from sso_box_api.identity import (
@@ -111,7 +111,9 @@ class Exchange:
                 known = await self._serve(identity, grant, proof, request, event)
             _fill_known(event, known)
             if self._memory.is_aging(known):
-                self._vendor.renew(_order(known.account, identity, grant))
+                self._vendor.renew(
+                    _order(known.account, identity, grant, Rank.BACKGROUND)
+                )
             if not is_again and await self._provisioner.furnish(
                 known.account, _person(identity), identity.issued_at
             ):
@@ -172,7 +174,13 @@ class Exchange:
         begun = self._memory.begin()
         with within(self._box_deadline_s):
             account = await self._account(event, identity, proof)
-            order = _order(account, identity, grant, request.rejected_token_sha256)
+            order = _order(
+                account,
+                identity,
+                grant,
+                Rank.FIRST_LOGIN if event.first_login else Rank.LOGIN,
+                request.rejected_token_sha256,
+            )
             vend, event.vend = await self._vendor.vend(order)
         sha256 = identity.token_sha256
         return self._memory.keep(_key(identity, grant), account, vend, sha256, begun)
@@ -223,7 +231,11 @@ def _key(identity: Identity, grant: Grant) -> Key:
 
 
 def _order(
-    account: Account, identity: Identity, grant: Grant, rejected: str | None = None
+    account: Account,
+    identity: Identity,
+    grant: Grant,
+    rank: Rank,
+    rejected: str | None = None,
 ) -> Order:
     return Order(
         account,
@@ -232,6 +244,7 @@ def _order(
         client_id=identity.client_id,
         signed_in_at=identity.signed_in_at,
         rejected_sha256=(rejected or "").lower(),
+        rank=rank,
     )
 
 

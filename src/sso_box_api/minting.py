@@ -17,7 +17,9 @@ from sso_box_api.box import (
     Downscoped,
     InvalidResource,
     NotFoundAtBox,
+    Rank,
     SubjectTokenRejected,
+    ranked,
     within,
 )
 from sso_box_api.db import AsyncSession, Database
@@ -39,7 +41,8 @@ class Order:
     """One authorised request of one person whose Box user is bound.
 
     ``signed_in_at``: when the person logged in, in epoch seconds. ``rejected_sha256``:
-    of the token that Box no longer took from the caller, in lower-case hex.
+    of the token that Box no longer took from the caller, in lower-case hex. ``rank``:
+    how it queues at Box.
     """
 
     account: Account
@@ -48,6 +51,7 @@ class Order:
     client_id: str
     signed_in_at: int
     rejected_sha256: str = ""
+    rank: Rank = Rank.LOGIN
 
     @property
     def resource(self) -> str | None:
@@ -89,7 +93,8 @@ class Minter:
         """
         self._recall(order)
         await self._rate.take(self._database, order.account.id)
-        token = await self._downscope(order)
+        with ranked(order.rank):
+            token = await self._downscope(order)
         try:
             self._check_answer(order.grant, token)
             if order.resource is None and (vend := await self._list(order, token)):

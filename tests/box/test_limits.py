@@ -9,8 +9,8 @@ from typing_extensions import override
 
 from sso_box_api.box import Box, BoxToken, NoVerdict, OutcomeUnknown, within
 from sso_box_api.box.breaker import Breaker, Shut
-from sso_box_api.box.budget import Budgets, Lane, NoRoom, Pace, Places
-from sso_box_api.box.deadline import Allowance
+from sso_box_api.box.budget import Budgets, Lane, NoRoom, Pace
+from sso_box_api.box.deadline import Allowance, Rank
 from tests.support.box_script import Script, box_settings, client_over, token, user
 
 READ = "/2.0/users/11"
@@ -165,7 +165,7 @@ async def test_background_work_never_takes_the_places_of_logins() -> None:
     refused = 0
     for _ in range(50):
         try:
-            await budgets.wait(lane, Allowance(ends, background=True))
+            await budgets.wait(lane, Allowance(ends, Rank.BACKGROUND))
         except NoRoom:
             refused += 1
     assert refused >= 40
@@ -545,38 +545,7 @@ async def test_a_wait_for_a_connection_of_ours_is_no_failure_of_box(
     assert (await box.get_user("11")).id == "11"
 
 
-# The places
-
-
-async def test_who_came_first_gets_the_place_first() -> None:
-    places, order = Places(1), list[int]()
-    given = Allowance(asyncio.get_running_loop().time() + 5)
-
-    async def call(number: int) -> None:
-        async with places.place(given):
-            order.append(number)
-            await asyncio.sleep(0)
-
-    await asyncio.gather(*(call(number) for number in range(5)))
-    assert order == [0, 1, 2, 3, 4]
-
-
-async def test_a_queue_for_places_is_bounded_and_says_when_to_come_back() -> None:
-    places, leave = Places(2), asyncio.Event()
-    given = Allowance(asyncio.get_running_loop().time() + 5)
-
-    async def call() -> None:
-        async with places.place(given):
-            await leave.wait()
-
-    calls = [asyncio.create_task(call()) for _ in range(2 + 16)]
-    await asyncio.sleep(0)
-    with pytest.raises(NoRoom) as told:
-        await call()
-    assert told.value.wait_s == 1.0
-    leave.set()
-    await asyncio.gather(*calls)
-    await call()
+# The calls under way at once; in which order stands in test_turns.py
 
 
 async def test_a_mint_that_finds_no_place_before_its_deadline_is_not_sent(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 
-from sso_box_api.app import Parts
+from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from tests.support.api import Control
 from tests.support.furnishing import (

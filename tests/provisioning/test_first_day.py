@@ -9,7 +9,7 @@ import pytest
 from starlette.applications import Starlette
 
 from sso_box_api import accounts
-from sso_box_api.app import Parts
+from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.api import BOX_URL, ISSUER, Api, Control

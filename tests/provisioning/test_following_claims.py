@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from sso_box_api import furnishing
 from sso_box_api.accounts import Person
-from sso_box_api.app import Parts, open_parts
+from sso_box_api.parts import Parts, open_parts
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.api import BOX_URL, ISSUER, Api, Control

@@ -14,11 +14,11 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 
 from sso_box_api.accounts import external_id
-from sso_box_api.app import Parts
-from sso_box_api.errors import BoxUnavailable, ProvisioningInProgress
+from sso_box_api.errors import ProvisioningInProgress
 from sso_box_api.exchange import Exchange, ExchangeRequest, Vended
 from sso_box_api.identity import UnverifiedToken
 from sso_box_api.leftovers import LeftOvers
+from sso_box_api.parts import Parts
 from sso_box_devkit.box import Enterprise
 from tests.races.conftest import FULL, LAG_S
 from tests.support.api import ISSUER, Control
@@ -69,7 +69,7 @@ class Stage:
             while True:
                 try:
                     return await exchange.exchange(request)
-                except (ProvisioningInProgress, BoxUnavailable):
+                except ProvisioningInProgress:
                     await asyncio.sleep(0.05)
 
     async def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:

@@ -13,11 +13,11 @@ from starlette.applications import Starlette
 from typing_extensions import override
 
 from sso_box_api import accounts, db
-from sso_box_api.app import Parts, open_parts
 from sso_box_api.errors import DatabaseUnavailable, ProvisioningInProgress
 from sso_box_api.exchange import ExchangeRequest
 from sso_box_api.identity import UnverifiedToken
 from sso_box_api.leftovers import LeftOvers
+from sso_box_api.parts import Parts, open_parts
 from sso_box_api.settings import DatabaseSettings, Settings
 from sso_box_devkit.box import Enterprise
 from sso_box_devkit.postgres import start_postgres

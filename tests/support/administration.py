@@ -7,7 +7,7 @@ from sqlmodel import SQLModel
 
 from sso_box_api import accounts
 from sso_box_api.accounts import Candidate
-from sso_box_api.app import Parts
+from sso_box_api.parts import Parts
 from tests.support.api import ISSUER
 
 Backup = dict[str, list[dict[str, Any]]]

@@ -11,7 +11,8 @@ import httpx
 from asgi_lifespan import LifespanManager
 from starlette.applications import Starlette
 
-from sso_box_api.app import Mounts, create_app
+from sso_box_api.app import create_app
+from sso_box_api.parts import Mounts
 from sso_box_api.settings import Settings
 from tests.support.connections import connected
 

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
-from sso_box_api.app import Mounts, Parts, open_parts
 from sso_box_api.db import Database
+from sso_box_api.parts import Mounts, Parts, open_parts
 from sso_box_api.settings import DatabaseSettings, Settings
 
 _AT_MOST = 4

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from sso_box_api import accounts
 from sso_box_api.accounts import Account, Person
-from sso_box_api.app import Parts
+from sso_box_api.parts import Parts
 from sso_box_api.provisioning import Provisioner
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise

@@ -28,11 +28,12 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
-from sso_box_api.app import create_app, open_parts
+from sso_box_api.app import create_app
 from sso_box_api.box import open_transport
 from sso_box_api.errors import SsoBoxError
 from sso_box_api.exchange import ExchangeRequest
 from sso_box_api.identity import ProviderTransport, UnverifiedToken
+from sso_box_api.parts import open_parts
 from sso_box_api.settings import BoxSettings, Settings
 
 # Not the locks of FOR UPDATE, nor what ON CONFLICT does instead.

@@ -1,8 +1,4 @@
-"""The bodies of requests, read strictly, and by nothing that costs a request much.
-
-FastAPI's own reading of a body, and its dependencies, take longer than all the rest of
-a login that is remembered; what it would document stands beside the routes.
-"""
+"""The bodies of requests, read as strictly as they are documented."""
 
 from typing import TypeVar
 from urllib.parse import parse_qsl

@@ -6,19 +6,20 @@ A thin translator: parameters in, the one exchange, the standard's names out.
 import re
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from sso_box_api.api.bodies import read_form
+from sso_box_api.api.lean import LeanRoute, json_response
 from sso_box_api.api.problems import OAUTH_PATH, request_id_of
 from sso_box_api.api.responses import OAUTH_ERRORS
-from sso_box_api.api.state import BadTokensDep, ExchangeDep
+from sso_box_api.api.state import bad_tokens_of, exchange_of
 from sso_box_api.api.token import SHA256, client_address
 from sso_box_api.errors import InvalidForm
 from sso_box_api.exchange import ExchangeRequest
 from sso_box_api.identity import NONCE_VERIFIER, UnverifiedToken
 
-router = APIRouter()
+router = APIRouter(route_class=LeanRoute)
 
 _GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 _TYPE = "urn:ietf:params:oauth:token-type:"
@@ -109,19 +110,18 @@ _FORM: dict[str, Any] = {
     operation_id="oauthTokenExchange",
     summary="Exchange an ID token for a Box token (RFC 8693)",
     tags=["exchange"],
+    response_model=OAuthTokenResponse,
     responses=OAUTH_ERRORS,
     openapi_extra=_FORM,
 )
-async def oauth_token(
-    request: Request, exchange: ExchangeDep, bad_tokens: BadTokensDep
-) -> OAuthTokenResponse:
+async def oauth_token(request: Request) -> Response:
     form = await read_form(request)
     if request.headers.getlist("authorization"):
         raise InvalidForm("credentials_in_header")
     _check(form)
     address = client_address(request)
-    with bad_tokens.counting(address):
-        vended = await exchange.exchange(
+    with bad_tokens_of(request).counting(address):
+        vended = await exchange_of(request).exchange(
             ExchangeRequest(
                 unverified_token=UnverifiedToken(form["subject_token"]),
                 profile=form.get("profile"),
@@ -135,13 +135,15 @@ async def oauth_token(
                 client_address=address,
             )
         )
-    return OAuthTokenResponse(
-        access_token=vended.access_token,
-        issued_token_type=_ACCESS_TOKEN,
-        token_type="Bearer",  # noqa: S106 - the type's name, RFC 6750
-        expires_in=vended.expires_in,
-        scope=" ".join(vended.scopes),
-        box_user_id=vended.box_user_id,
+    return json_response(
+        {
+            "access_token": vended.access_token,
+            "issued_token_type": _ACCESS_TOKEN,
+            "token_type": "Bearer",
+            "expires_in": vended.expires_in,
+            "scope": " ".join(vended.scopes),
+            "box_user_id": vended.box_user_id,
+        }
     )
 
 

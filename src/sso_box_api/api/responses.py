@@ -1,9 +1,7 @@
-"""Answers in JSON, and the errors that the OpenAPI document declares for every route."""
+"""The error responses that the OpenAPI document declares for every route."""
 
-import json
 from typing import Any
 
-from fastapi import Response
 from pydantic import BaseModel, ConfigDict
 
 
@@ -27,14 +25,6 @@ class OAuthError(BaseModel):
     error_description: str
     reason: str
     request_id: str
-
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-
-
-def json_response(content: dict[str, object]) -> Response:
-    """Answer with 200 and what a documented model describes, without building one."""
-    return Response(_encode(content), media_type="application/json")
 
 
 def _declare(

@@ -29,9 +29,14 @@ class State(TypedDict):
     bad_tokens: BadTokenLimit
 
 
-async def _exchange(request: Request) -> Exchange:
+def exchange_of(request: Request) -> Exchange:
     exchange: Exchange = request.state.exchange
     return exchange
+
+
+def bad_tokens_of(request: Request) -> BadTokenLimit:
+    bad_tokens: BadTokenLimit = request.state.bad_tokens
+    return bad_tokens
 
 
 async def _own_tokens(request: Request) -> OwnTokens:
@@ -70,11 +75,9 @@ async def _settings(request: Request) -> Settings:
 
 
 async def _bad_tokens(request: Request) -> BadTokenLimit:
-    bad_tokens: BadTokenLimit = request.state.bad_tokens
-    return bad_tokens
+    return bad_tokens_of(request)
 
 
-ExchangeDep = Annotated[Exchange, Depends(_exchange)]
 OwnTokensDep = Annotated[OwnTokens, Depends(_own_tokens)]
 VerifierDep = Annotated[IdentityVerifier, Depends(_verifier)]
 ProfilesDep = Annotated[Profiles, Depends(_profiles)]

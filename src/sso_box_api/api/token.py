@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from sso_box_api.api.bodies import read_json
 from sso_box_api.api.credentials import bearer_token, one_token
+from sso_box_api.api.lean import LeanRoute, json_response
 from sso_box_api.api.problems import request_id_of
-from sso_box_api.api.responses import PROBLEMS, json_response
+from sso_box_api.api.responses import PROBLEMS
+from sso_box_api.api.state import bad_tokens_of, exchange_of
 from sso_box_api.exchange import ExchangeRequest
 from sso_box_api.identity import NONCE_VERIFIER
 
-router = APIRouter()
+router = APIRouter(route_class=LeanRoute)
 
 SHA256 = r"^[0-9a-fA-F]{64}$"
 
@@ -91,8 +93,8 @@ async def exchange_token(request: Request) -> Response:
     bearer = bearer_token(request)
     asked = await read_json(request, _ASKED) or _ASKS_NOTHING
     address = client_address(request)
-    with request.state.bad_tokens.counting(address):
-        vended = await request.state.exchange.exchange(
+    with bad_tokens_of(request).counting(address):
+        vended = await exchange_of(request).exchange(
             ExchangeRequest(
                 unverified_token=one_token(bearer, asked.id_token),
                 profile=asked.profile,

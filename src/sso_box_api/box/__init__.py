@@ -9,7 +9,7 @@ from sso_box_api.box.api import Ensured
 from sso_box_api.box.connection import open_transport
 from sso_box_api.box.content import Content, Item
 from sso_box_api.box.credentials import BoxCredentials, load_credentials
-from sso_box_api.box.deadline import within
+from sso_box_api.box.deadline import Rank, ranked, within
 from sso_box_api.box.diagnosis import Check, diagnose
 from sso_box_api.box.failures import (
     ConflictAtBox,
@@ -57,6 +57,7 @@ __all__ = [
     "NoVerdict",
     "NotFoundAtBox",
     "OutcomeUnknown",
+    "Rank",
     "RefusedByBox",
     "Role",
     "Standing",
@@ -67,6 +68,7 @@ __all__ = [
     "load_credentials",
     "open_transport",
     "patiently",
+    "ranked",
     "short_name",
     "within",
 ]

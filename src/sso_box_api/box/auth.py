@@ -19,6 +19,7 @@ from sso_box_api.box.answers import Answer
 from sso_box_api.box.assertion import Grants, Subject
 from sso_box_api.box.budget import Lane
 from sso_box_api.box.credentials import BoxCredentials
+from sso_box_api.box.deadline import Rank, ranked
 from sso_box_api.box.failures import (
     Refusal,
     RefusedByBox,
@@ -167,7 +168,9 @@ class Auth:
 
     async def _mint_service(self) -> BoxToken:
         try:
-            return await self._mint("enterprise", self._credentials.enterprise_id)
+            # Whoever comes waits for it, so it goes before them all.
+            with ranked(Rank.FIRST_LOGIN):
+                return await self._mint("enterprise", self._credentials.enterprise_id)
         except BoxRefused:
             self._caller.state = "failing"  # Box answers, but nothing can be done there
             raise

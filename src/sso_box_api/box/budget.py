@@ -1,14 +1,12 @@
-"""Box's limits, kept by waiting: calls a minute for each Box user, calls at once.
+"""Box's limits, kept by waiting: calls a minute for each Box user.
 
 The service account is one such user, and all first logins share it. Box does not
 publish a limit for the token endpoint, so there only the calls under way at once are
-bounded, and Box's own Retry-After is obeyed. Source: developer.box.com "Rate limits".
-docs/adr/0008 says why this is our own code.
+bounded (``turns``), and Box's own Retry-After is obeyed. Source: developer.box.com
+"Rate limits". docs/adr/0008 says why this is our own code.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,11 +22,6 @@ MAX_HOLD_S = 60.0
 # Who would wait longer is told to come again. If each call of a login could wait for
 # all the time there is, a queue of look-ups would leave none for the creations behind.
 MAX_QUEUE_S = 2.5
-# How many may wait for each that is under way: with answers of Box's usual third of a
-# second that is the same wait. How long one takes nobody knows before, so who finds
-# the queue full is told to come again in a second.
-QUEUE_FOR_EACH = 8
-FULL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,33 +71,6 @@ class Pace:
     def hold(self, now: float, seconds: float) -> None:
         """Let nothing go for a while, because Box said so."""
         self._held_until = max(self._held_until, now + min(seconds, MAX_HOLD_S))
-
-
-class Places:
-    """At most ``limit`` calls under way at once; who came first goes first."""
-
-    def __init__(self, limit: int) -> None:
-        self._free = asyncio.Semaphore(limit)
-        self._longest = limit * QUEUE_FOR_EACH
-        self._waiting = 0
-
-    @asynccontextmanager
-    async def place(self, allowance: Allowance) -> AsyncIterator[None]:
-        """Hold a place; raises ``NoRoom`` if none comes free before the deadline."""
-        if self._waiting >= self._longest:
-            raise NoRoom(FULL_S, "too many are under way")
-        self._waiting += 1
-        try:
-            async with asyncio.timeout_at(allowance.ends):
-                await self._free.acquire()
-        except TimeoutError:
-            raise NoRoom(FULL_S, "too many are under way") from None
-        finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._free.release()
 
 
 class Budgets:

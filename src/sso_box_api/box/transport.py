@@ -17,7 +17,7 @@ one, plus full jitter, within ``max_attempts`` and the deadline that the request
 for all its calls together (``deadline.within``); after that it is NoVerdict, which is
 503 box_unavailable. What a write came to when its outcome is unknown is for its caller
 to look up. Each attempt waits for its turn in the budget of its Box user and, where it
-is a token call or an upload, for a place among those, and passes the breaker of its
+is a token call or an upload, in the queue of those, and passes the breaker of its
 kind: uploads that are slow or fail stop no login. Only an answer in Box's form counts
 as Box's word: a proxy's 404 must not make a person disappear.
 Sources: developer.box.com "Rate limits" and "Common errors"; RFC 9110 section 10.2.3.
@@ -50,10 +50,11 @@ from sso_box_api.box.answers import (
     where_of,
 )
 from sso_box_api.box.breaker import Breaker, Shut
-from sso_box_api.box.budget import Budgets, Kind, Lane, NoRoom, Places
+from sso_box_api.box.budget import Budgets, Kind, Lane, NoRoom
 from sso_box_api.box.connection import never_stood
 from sso_box_api.box.deadline import Allowance, allowance
 from sso_box_api.box.failures import Failed, Refusal, Trouble
+from sso_box_api.box.turns import Turns
 from sso_box_api.settings import BoxSettings
 
 logger = logging.getLogger(__name__)
@@ -87,9 +88,9 @@ class Caller:
             for kind in get_args(Kind)
         }
         # A rush of mints or slow uploads leaves connections to the other calls.
-        self._places: dict[Kind, Places] = {
-            "token": Places(settings.max_token_calls),
-            "upload": Places(settings.max_uploads),
+        self._turns: dict[Kind, Turns] = {
+            "token": Turns(settings.max_token_calls),
+            "upload": Turns(settings.max_uploads),
         }
         # Who waits for a connection of ours has not found Box wanting.
         self._connections = asyncio.Semaphore(settings.max_connections)
@@ -169,7 +170,7 @@ class Caller:
         try:
             self._breakers[lane.kind].check()
             await self._budgets.wait(lane, given)
-            async with self._place(lane.kind, given):
+            async with self._turn(lane, given):
                 # Prepared last, for what is signed here lives half a minute.
                 async with asyncio.timeout_at(given.ends):
                     request = await prepare()
@@ -189,9 +190,9 @@ class Caller:
             raise _unsent(lane, "the deadline has passed", None) from None
         return request, outcome
 
-    def _place(self, kind: Kind, given: Allowance) -> AbstractAsyncContextManager[None]:
-        places = self._places.get(kind)
-        return nullcontext() if places is None else places.place(given)
+    def _turn(self, lane: Lane, given: Allowance) -> AbstractAsyncContextManager[None]:
+        turns = self._turns.get(lane.kind)
+        return nullcontext() if turns is None else turns.turn(lane.subject, given)
 
     async def _admitted(
         self, lane: Lane, request: httpx.Request, parse: Parse[T], timeout_s: float

@@ -6,10 +6,10 @@ from typing import Any, NoReturn
 
 import click
 
-from sso_box_api.app import Parts
 from sso_box_api.cli.selectors import describe, select, selectors, the_one
 from sso_box_api.cli.shared import PENDING, Listing, explained, fail, run_with_parts
 from sso_box_api.lifecycle import LockReport
+from sso_box_api.parts import Parts
 
 
 @click.group("account")

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from sso_box_api.adoption import links_at_box, links_in_file
-from sso_box_api.app import Parts
 from sso_box_api.cli.selectors import provider_named
 from sso_box_api.cli.shared import FAILED, Listing, explained, run_with_parts
+from sso_box_api.parts import Parts
 
 
 @click.command("import")

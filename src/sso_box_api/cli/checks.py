@@ -8,12 +8,12 @@ from dataclasses import asdict
 import click
 
 from sso_box_api import doctor
-from sso_box_api.app import open_parts
 from sso_box_api.box import diagnose
 from sso_box_api.cli.shared import FAILED, explained
 from sso_box_api.errors import ConfigurationError
 from sso_box_api.explain import Question
 from sso_box_api.identity import MAX_TOKEN_CHARS, Explanation, UnverifiedToken
+from sso_box_api.parts import open_parts
 from sso_box_api.settings import load_settings
 
 

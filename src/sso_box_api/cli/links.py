@@ -8,11 +8,11 @@ from uuid import UUID
 
 import click
 
-from sso_box_api.app import Parts
 from sso_box_api.cli.account import wait_option
 from sso_box_api.cli.selectors import selectors, the_identity, the_one
 from sso_box_api.cli.shared import PENDING, explained, run_with_parts
 from sso_box_api.lifecycle import LinkReport
+from sso_box_api.parts import Parts
 
 BOX_USER_ID = r"[1-9][0-9]{0,19}"
 _reason = click.option("--reason", help="Goes to the audit log.")

@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from sso_box_api.accounts import Account, Candidate, Person
-from sso_box_api.app import Parts
 from sso_box_api.cli.selectors import person_of, select, selectors, the_one
 from sso_box_api.cli.shared import PENDING, explained, fail, run_with_parts
 from sso_box_api.furnishing import Step, Wanted
 from sso_box_api.identity import describe
+from sso_box_api.parts import Parts
 from sso_box_api.provisioning import wanted_steps
 
 

@@ -9,8 +9,8 @@ import click
 from sso_box_api import accounts
 from sso_box_api.accounts import Candidate, Person
 from sso_box_api.adoption import subject_fault
-from sso_box_api.app import Parts
 from sso_box_api.cli.shared import fail
+from sso_box_api.parts import Parts
 from sso_box_api.settings import ProviderSettings
 
 

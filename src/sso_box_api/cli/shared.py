@@ -9,7 +9,6 @@ from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar
 
 import click
 
-from sso_box_api.app import Parts, open_parts
 from sso_box_api.audit import events_to_standard_error
 from sso_box_api.errors import (
     CommandRefused,
@@ -17,6 +16,7 @@ from sso_box_api.errors import (
     DatabaseUnavailable,
     SsoBoxError,
 )
+from sso_box_api.parts import Parts, open_parts
 from sso_box_api.settings import load_settings
 
 FAILED: Final = 1

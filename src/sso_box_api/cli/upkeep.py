@@ -10,7 +10,6 @@ from typing import get_args
 import click
 
 from sso_box_api import reconciliation, vending
-from sso_box_api.app import Parts
 from sso_box_api.cli.shared import (
     FAILED,
     PENDING,
@@ -18,6 +17,7 @@ from sso_box_api.cli.shared import (
     explained,
     run_with_parts,
 )
+from sso_box_api.parts import Parts
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _apply = click.option("--apply", is_flag=True, help="Do it; without, only tell.")
