@@ -291,6 +291,19 @@ async def test_behind_a_transaction_pooler_nothing_relies_on_prepared_statements
     await database.close()
 
 
+@pytest.mark.parametrize("behind_a_pooler", [False, True])
+async def test_a_single_statement_is_in_a_transaction_behind_a_pooler_alone(
+    settings: Settings, *, behind_a_pooler: bool
+) -> None:
+    """There its preparation and its execution would be on two connections else."""
+    pooler = {"database_transaction_pooler": behind_a_pooler}
+    database = db.Database(settings.model_copy(update=pooler))
+    # A transaction begins before its first statement, and now() is its beginning.
+    began_before = text("SELECT now() < statement_timestamp()")
+    assert await database.execute(began_before, {}) == [(behind_a_pooler,)]
+    await database.close()
+
+
 async def test_cors_admits_the_configured_origins_only(
     settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
 ) -> None:

@@ -80,7 +80,12 @@ class Database:
     """The engine, and the two ways to use it: a transaction, or a single statement."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        self._engine = create_engine(settings, autocommit=True)
+        # Behind a pooler in transaction mode only a transaction stays on a connection,
+        # and a statement needs it for two messages: its preparation and its execution.
+        autocommit = not settings.database_transaction_pooler
+        self._engine = create_engine(settings, autocommit=autocommit)
+        engine = self._engine.sync_engine
+        self._single = engine.connect if autocommit else engine.begin
         # Said for the few transactions, which share the connections: to say it for the
         # many single statements would cost a fifth of each.
         self._transactional = self._engine.execution_options(
@@ -107,12 +112,13 @@ class Database:
     ) -> Rows:
         """Run a statement that is a transaction by itself; committed when it returns.
 
-        For the way of a login: it saves the round trips of BEGIN and COMMIT, and most
-        of what the library does for a session. Raises ``DatabaseUnavailable``.
+        For the way of a login: it saves the round trips of BEGIN and COMMIT, but behind
+        a pooler, and most of what the library does for a session. Raises
+        ``DatabaseUnavailable``.
         """
 
         def run() -> Rows:
-            with self._engine.sync_engine.connect() as connection:
+            with self._single() as connection:
                 result = connection.execute(statement, parameters)
                 return result.all() if result.returns_rows else ()
 
