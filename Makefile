@@ -80,7 +80,7 @@ web-check: setup ## Lint, types, size and freshness of the page's packages (need
 web-test: setup ## Run the tests of the page's packages (needs Node.js)
 	@web/npm test --silent
 
-browser-test: setup ## Walk through the demo in headless Chromium (needs Node.js and chromium)
+browser-test: setup ## Walk through the demo in headless Chromium (needs Node.js)
 	@web/npm run --silent browser-test
 
 web-types: setup ## Generate the page's types from the API's OpenAPI document
@@ -94,6 +94,7 @@ lock: ## Resolve the dependencies again (needs uv and npm on the PATH)
 	cd tests/node && npm install --package-lock-only
 	cd benchmarks/node && npm install --package-lock-only
 	cd web && npm install --package-lock-only
+	cd web/browser/chromium && npm install --package-lock-only
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) {tests/node,benchmarks/node,web}/node_modules web/*/dist web/screenshots .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) {tests/node,benchmarks/node,web,web/browser/chromium}/node_modules web/*/dist web/browser/chromium/unpacked web/screenshots .coverage .coverage.json .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

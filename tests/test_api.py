@@ -94,6 +94,7 @@ async def test_health_names_each_dependency(api: Api, box: Control) -> None:
         "box": "unused",
         "providers": {"main": "fresh"},  # before any token
         "pending_revocations": 0,
+        "suspensions": 0,
         "left_over_box_users": 0,
     }
     await api.exchange()

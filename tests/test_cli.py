@@ -939,6 +939,63 @@ def _account_of(box_user_id: str) -> str:
     return account
 
 
+def test_a_provider_or_client_is_locked_listed_and_let_in_again(
+    environment: dict[str, str], idp: tuple[str, Any]
+) -> None:
+    del environment
+    _log_in(idp[0], "ada")
+    for selector, kind, value in (
+        (["--provider", "main"], "provider", "main"),
+        (["--issuer", idp[0]], "provider", "main"),
+        (["--client-id", "of-nobody"], "client", "of-nobody"),
+    ):
+        locked = run("lock", *selector, "--reason", "an incident", "--json")
+        assert locked.exit_code == 0, locked.output
+        told = json.loads(locked.stdout)
+        assert told["configured"] is (kind == "provider")
+        assert (told["state"], told["pending"]) == ("locked", 0)
+        assert told["revoked"] == (1 if selector[0] == "--provider" else 0)
+        [listed] = json.loads(run("locks", "--json").stdout)["locks"]
+        assert (listed["kind"], listed["value"]) == (kind, value)
+        assert listed["reason"] == "an incident"
+        assert listed["since"] in run("locks").stdout
+        shown = run("account", "show", idp[0], "ada", "--json")
+        reason = "an incident" if kind == "provider" else None
+        [account] = json.loads(shown.stdout)["accounts"]
+        assert account["provider_lock_reason"] == reason
+        findings = json.loads(run("doctor", "--json").stdout)["findings"]
+        [note] = [f["note"] for f in findings if f["check"] == "locks"]
+        assert f"the {kind} {value} since" in note
+        unlocked = run("unlock", *selector, "--json")
+        assert json.loads(unlocked.stdout)["state"] == "unlocked"
+        assert run("locks").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 2, "give --provider, --issuer or --client-id"),
+        (["--provider", "main", "--client-id", "spa"], 2, "only one of them"),
+        (["--provider", "mian"], 1, "no configured provider has this id"),
+        (
+            ["--issuer", "https://x.example"],
+            1,
+            "no configured provider has this issuer",
+        ),
+    ],
+)
+def test_a_lock_of_nobody_is_refused(
+    environment: dict[str, str], arguments: list[str], code: int, says: str
+) -> None:
+    del environment
+    result = run("lock", *arguments)
+    assert result.exit_code == code
+    assert says in result.stderr
+    assert run("locks").stdout == ""
+    if code == 1:
+        assert run("unlock", *arguments).exit_code == 1
+
+
 def test_after_restore_closes_everything_and_says_what_cannot_be_known(
     environment: dict[str, str], idp: tuple[str, Any], emulator_url: str
 ) -> None:

@@ -95,6 +95,11 @@ def _account_is(change: str) -> Way:
     return way
 
 
+async def _provider_locked(stack: Stack) -> httpx.Response:
+    await stack.sql("INSERT INTO suspension VALUES ('provider', 'main', 'an incident')")
+    return await stack.exchange()
+
+
 def _box_is(**settings: Any) -> Way:
     async def way(stack: Stack) -> httpx.Response:
         await stack.box.settings(**settings)
@@ -240,6 +245,17 @@ _BY_EMAIL = {"kind": "managed", "email_domains": ["example.com"]}
 _MANAGED = {"providers": [_MAIN | {"trust_email": True, "box_user": _BY_EMAIL}]}
 _OWN_LOGINS = {"providers": [_MAIN | {"require_nonce_proof": True}]}
 
+_OWN_FOLDERS = {
+    "provisioning": {"template": {"folders": [{"path": "{claim:department}"}]}},
+    "profiles": {
+        "explorer": {
+            "scopes": ["base_explorer"],
+            "resource": "template",
+            "template_folder": "{claim:department}",
+        }
+    },
+}
+
 CASES = {
     "token_missing": Case(401, _no_token, None),
     "token_malformed": Case(401, _malformed, _INVALID),
@@ -287,6 +303,8 @@ CASES = {
     "resource_not_accessible": Case(
         403, _asked(resource="folder:1"), (400, "invalid_target")
     ),
+    "access_suspended": Case(403, _provider_locked, _DENIED),
+    "folder_not_provisioned": Case(403, _asked(), _DENIED, settings=_OWN_FOLDERS),
     "account_locked": Case(403, _account_is("locked_at = now()"), _DENIED),
     "account_removed": Case(403, _account_is("removed_at = now()"), _DENIED),
     "email_not_allowed": Case(

@@ -106,6 +106,23 @@ async def test_a_refusal_of_the_profile_or_the_account_is_told_with_its_code(
     assert [one.name for one in found.checks][-1] == "account"
 
 
+async def test_a_lock_of_the_provider_or_the_client_is_told_without_its_reason(
+    api: Api, desk: Desk
+) -> None:
+    token = api.id_token()
+    await api.exchange(token)
+    reason = "Grace at the provider was bribed"
+    await desk.parts.suspensions().suspend("client", "demo-mobile", reason)
+    assert (await desk.explain(token)).verdict == "granted"
+    await desk.parts.suspensions().suspend("client", "demo-spa", reason)
+    found = await desk.explain(token)
+    assert (found.verdict, found.code) == ("refused", "access_suspended")
+    outcome, text = said(found, "lock")
+    assert outcome == "failed"
+    assert "the client is locked since" in text
+    assert reason not in str(found)
+
+
 async def test_a_token_that_is_refused_still_tells_whose_it_would_be(
     api: Api, desk: Desk
 ) -> None:

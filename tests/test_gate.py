@@ -33,7 +33,9 @@ SHUT = {
 async def _list(parts: Parts, account: Account) -> LiveVend | None:
     return await vending.insert_if(
         parts.database,
-        accounts.open_gate(account, int(time.time()) - 60),
+        accounts.open_gate(
+            account, int(time.time()) - 60, provider="main", client_id="demo-spa"
+        ),
         parts.keys,
         VendKey(account.identity_id, "demo-spa", "preview", ("x",), ""),
         account_id=account.id,

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 from starlette.applications import Starlette
 
+from sso_box_api import vending
 from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from tests.support.administration import scalar, sql
@@ -47,6 +48,11 @@ async def _code(api: Api, **asked: Any) -> str:
 async def _older(parts: Parts) -> None:
     """All that was minted, was so a minute and more before."""
     await sql(parts, "UPDATE vend SET minted_at = minted_at - interval '61 s'")
+    await sql(
+        parts,
+        "UPDATE mint_rate SET begun ="
+        " ARRAY(SELECT at - interval '61 s' FROM unnest(begun) AS at)",
+    )
 
 
 async def test_mints_are_limited_by_the_minute_and_live_tokens_are_not(
@@ -84,6 +90,46 @@ async def test_of_mints_at_one_time_no_more_than_the_limit_are_begun(
     )
     assert sorted(codes) == ["200", "200", "too_many_mints", "too_many_mints"]
     assert (await box.requests()).count(MINT) <= 4
+
+
+async def test_of_mints_at_one_time_in_two_processes_no_more_than_the_limit_are_begun(
+    api: Api, elsewhere: Api, box: Control
+) -> None:
+    assert await _code(api, profile="explorer") == "200"
+    await box.requests()
+    codes = await asyncio.gather(
+        *(
+            _code(process, profile=profile)
+            for process, profile in zip((api, elsewhere) * 2, PROFILES[1:], strict=True)
+        )
+    )
+    assert sorted(codes) == ["200", "200", "too_many_mints", "too_many_mints"]
+    # The user's token and the narrowed one, and the other process's own of the service.
+    assert (await box.requests()).count(MINT) <= 5
+
+
+async def test_the_wait_ends_when_the_first_mint_of_the_minute_is_one_ago(
+    api: Api, parts: Parts
+) -> None:
+    """Each moment counts back a minute by itself; none lets twice as many through."""
+    for profile in PROFILES[:3]:
+        assert await _code(api, profile=profile) == "200"
+    await sql(
+        parts, "UPDATE mint_rate SET begun[3] = clock_timestamp() - interval '61 s'"
+    )
+    assert await _code(api, profile="preview") == "200"
+    assert await _code(api, profile="preview-download") == "too_many_mints"
+
+
+async def test_who_had_nothing_minted_for_a_minute_leaves_no_row(
+    api: Api, parts: Parts
+) -> None:
+    await api.exchange()
+    await _older(parts)
+    await api.exchange(api.id_token("grace"))
+    async with parts.database.transaction() as session:
+        await vending.forget_mints(session)
+    assert await scalar(parts, "SELECT count(*) FROM mint_rate") == 1
 
 
 async def test_mints_that_box_refuses_count(api: Api, box: Control) -> None:

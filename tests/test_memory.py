@@ -171,7 +171,7 @@ _GRANTS = st.builds(
     resource=st.none()
     | st.builds(Resource, st.sampled_from(["file", "folder"]), st.sampled_from("12")),
 )
-_ASKED = st.tuples(_TEXTS, _TEXTS, _TEXTS, _GRANTS)
+_ASKED = st.tuples(_TEXTS, _TEXTS, _TEXTS, _TEXTS, _GRANTS)
 
 
 def _account() -> Account:
@@ -224,7 +224,7 @@ def test_an_entry_is_found_by_exactly_what_it_was_kept_for(asked: list[Any]) -> 
 def test_what_was_read_before_a_change_is_not_kept_after_it(
     memory: Memory, what: str
 ) -> None:
-    account, key = _account(), Key("ns", "ada", "spa", Grant("p", (), None))
+    account, key = _account(), Key("main", "ns", "ada", "spa", Grant("p", (), None))
     begun = memory.begin()
     memory.forget(str(account.id) if what == "account" else what)
     memory.keep(key, account, _vend(), "", begun)
@@ -234,7 +234,7 @@ def test_what_was_read_before_a_change_is_not_kept_after_it(
 
 
 def test_a_change_of_another_account_voids_nothing(memory: Memory) -> None:
-    account, key = _account(), Key("ns", "ada", "spa", Grant("p", (), None))
+    account, key = _account(), Key("main", "ns", "ada", "spa", Grant("p", (), None))
     begun = memory.begin()
     memory.forget(str(uuid4()))
     memory.keep(key, account, _vend(), "", begun)
@@ -243,7 +243,7 @@ def test_a_change_of_another_account_voids_nothing(memory: Memory) -> None:
 
 
 def test_more_changes_than_can_be_noted_void_everything(memory: Memory) -> None:
-    account, key = _account(), Key("ns", "ada", "spa", Grant("p", (), None))
+    account, key = _account(), Key("main", "ns", "ada", "spa", Grant("p", (), None))
     begun = memory.begin()
     for _ in range(20_000):
         memory.forget(str(uuid4()))
@@ -266,7 +266,7 @@ def test_it_is_live_only_just_after_an_answer(memory: Memory, clock: Clock) -> N
 def test_the_grace_begins_when_an_entry_last_was_known_to_hold(
     memory: Memory, clock: Clock
 ) -> None:
-    key = Key("ns", "ada", "spa", Grant("p", (), None))
+    key = Key("main", "ns", "ada", "spa", Grant("p", (), None))
     known = memory.keep(key, _account(), _vend(), "", memory.begin())
     clock.now += 29
     assert memory.outlives_silence(known)
@@ -283,7 +283,7 @@ def test_the_grace_begins_when_an_entry_last_was_known_to_hold(
 def test_an_entry_ages_and_ends_before_its_token(
     memory: Memory, clock: Clock, life_s: int, aging_s: int, ends_s: int
 ) -> None:
-    key = Key("ns", "ada", "spa", Grant("p", (), None))
+    key = Key("main", "ns", "ada", "spa", Grant("p", (), None))
     known = memory.keep(key, _account(), _vend(life_s), "", memory.begin())
     for age_s in sorted({aging_s - 1, aging_s, ends_s - 1, ends_s}):
         clock.now = 1000 + age_s

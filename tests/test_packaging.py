@@ -116,7 +116,9 @@ def _pins(lock: Path) -> dict[str, frozenset[str]]:
     return pins
 
 
-@pytest.mark.parametrize("folder", ["tests/node", "benchmarks/node", "web"])
+@pytest.mark.parametrize(
+    "folder", ["tests/node", "benchmarks/node", "web", "web/browser/chromium"]
+)
 def test_every_node_package_is_pinned_by_its_hash(folder: str) -> None:
     lock = json.loads((ROOT / folder / "package-lock.json").read_text())
     installed = {

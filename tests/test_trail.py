@@ -22,6 +22,10 @@ def pipe() -> Iterator[Pipe]:
         os.close(end)
 
 
+def _line(**values: object) -> bytes:
+    return json.dumps(values).encode()
+
+
 def _drain(pipe: Pipe) -> list[dict[str, object]]:
     lines = b""
     while select.select([pipe[0]], [], [], 0)[0]:
@@ -32,7 +36,7 @@ def _drain(pipe: Pipe) -> list[dict[str, object]]:
 def test_what_was_added_before_the_end_is_written_in_order(pipe: Pipe) -> None:
     with Trail(pipe[1]) as trail:
         for number in range(500):
-            trail.add(json.dumps({"number": number}))
+            trail.add(_line(number=number))
     assert [line["number"] for line in _drain(pipe)] == list(range(500))
 
 
@@ -53,8 +57,8 @@ def test_several_workers_never_tear_each_others_lines(pipe: Pipe) -> None:
     thread.start()
     with Trail(pipe[1]) as one, Trail(pipe[1]) as other:
         for number in range(1500):
-            one.add(json.dumps({"one": number, "pad": "x" * 700}))
-            other.add(json.dumps({"other": number, "pad": "y" * 900}))
+            one.add(_line(one=number, pad="x" * 700))
+            other.add(_line(other=number, pad="y" * 900))
     assert done.wait(20)
     for name in ("one", "other"):
         assert [line[name] for line in read if name in line] == list(range(1500))
@@ -66,10 +70,10 @@ def test_what_finds_the_buffer_full_is_counted(pipe: Pipe) -> None:
     os.write(pipe[1], b" " * 65_536)
     with Trail(pipe[1], most_lines=10) as trail:
         for number in range(100):
-            trail.add(json.dumps({"number": number}))
+            trail.add(_line(number=number))
         os.read(pipe[0], 65_536)
         assert select.select([pipe[0]], [], [], 20)[0]
-        trail.add(json.dumps({"number": 100}))
+        trail.add(_line(number=100))
     told = _drain(pipe)
     numbers = [line["number"] for line in told if "number" in line]
     [count] = [line["count"] for line in told if "count" in line]
@@ -85,7 +89,7 @@ def test_events_that_nobody_can_be_given_are_an_error_in_the_log(
     os.close(reader)
     try:
         with Trail(writer) as trail:
-            trail.add("{}")
+            trail.add(b"{}")
     finally:
         os.close(writer)
     assert "audit events cannot be written" in caplog.text

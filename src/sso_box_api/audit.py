@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, Self, TextIO
 
+from pydantic_core import to_json
 from typing_extensions import override
 
 from sso_box_api.errors import SsoBoxError
@@ -71,7 +72,8 @@ class RequestEvent:
             self.code, self.reason = error.code, error.reason
             self.outcome = "refused" if error.status < 500 else "failed"  # noqa: PLR2004 - HTTP
         self.duration_ms = round((time.perf_counter() - self.started) * 1000, 1)
-        _write(self, _REQUEST_FIELDS)
+        # Each text in it was verified to be one, so that the quicker encoder will do.
+        _deliver(to_json(_filled(self, _REQUEST_FIELDS)))
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ class AdministrationEvent:
     provider: str | None = None
     namespace: str | None = None
     subject: str | None = None
+    client_id: str | None = None
     account_id: str | None = None
     reason: str | None = None
     outcome: str = "failed"
@@ -103,7 +106,7 @@ def administration(event: AdministrationEvent) -> Iterator[AdministrationEvent]:
         yield event
         event.outcome = "done"
     finally:
-        _write(event, _ADMINISTRATION_FIELDS)
+        _deliver(json.dumps(_filled(event, _ADMINISTRATION_FIELDS)).encode())
 
 
 def _names(event: type) -> tuple[str, ...]:
@@ -114,7 +117,7 @@ _REQUEST_FIELDS = _names(RequestEvent)
 _ADMINISTRATION_FIELDS = _names(AdministrationEvent)
 
 
-def _write(event: object, names: tuple[str, ...]) -> None:
+def _filled(event: object, names: tuple[str, ...]) -> dict[str, object]:
     line: dict[str, object] = {
         "at": datetime.now(UTC).isoformat(timespec="milliseconds")
     }
@@ -122,19 +125,19 @@ def _write(event: object, names: tuple[str, ...]) -> None:
         value = getattr(event, name)
         if value is not None:
             line[name] = value
-    _deliver(json.dumps(line))
+    return line
 
 
-def print_line(line: str, *, to: TextIO | None = None) -> None:
+def print_line(line: bytes, *, to: TextIO | None = None) -> None:
     """Write a line at once; to standard output where nothing else is said."""
-    print(line, file=to or sys.stdout, flush=True)
+    print(line.decode(), file=to or sys.stdout, flush=True)
 
 
-_deliver: Callable[[str], object] = print_line
+_deliver: Callable[[bytes], object] = print_line
 
 
 @contextmanager
-def delivered(deliver: Callable[[str], object]) -> Iterator[None]:
+def delivered(deliver: Callable[[bytes], object]) -> Iterator[None]:
     """Hand each event of the block, a line of JSON, to ``deliver`` instead."""
     global _deliver  # noqa: PLW0603 - where events go is the same for a whole process
     before, _deliver = _deliver, deliver

@@ -89,6 +89,8 @@ class Background:
     async def _tidy(self) -> None:
         async with self._database.transaction() as session:
             await vending.bury(session)
+        async with self._database.transaction() as session:
+            await vending.forget_mints(session)
         deleted = _DELETE_AT_ONCE
         while deleted == _DELETE_AT_ONCE:
             async with self._database.transaction() as session:

@@ -40,6 +40,7 @@ async def examine(
     """Run every check, each to its end whatever the others found."""
     yield await _whatever_happens("database", _database(database, consistent_rows))
     yield await _whatever_happens("left-over Box users", _left_over(database))
+    yield await _whatever_happens("locks", _locks(database))
     for provider_id in provider_ids:
         async for finding in _provider(verifier, provider_id):
             yield finding
@@ -91,6 +92,21 @@ async def _left_over(database: Database) -> Finding:
         " itself where it holds no content; look at the others in the Admin Console"
         " under Users & Groups and delete them there",
     )
+
+
+async def _locks(database: Database) -> Finding:
+    """Tell what is locked as a whole: nothing is wrong with it, and it may surprise."""
+    try:
+        async with database.transaction() as session:
+            suspensions = await accounts.list_suspensions(session)
+    except SsoBoxError:
+        return Finding("locks", "unknown without the database")
+    named = [
+        f"the {s.kind} {s.value} since {s.since:%Y-%m-%d %H:%M %Z} ({s.reason})"
+        for s in suspensions
+    ]
+    told = f"nobody comes in through {', '.join(named)}; see `sso-box-api unlock`"
+    return Finding("locks", note=told if named else "no provider and no client")
 
 
 async def _provider(

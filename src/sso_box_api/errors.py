@@ -29,6 +29,8 @@
     │   ├── ProfileNotAllowed         profile_not_allowed
     │   ├── ScopeNotInProfile         scope_not_in_profile
     │   ├── ResourceNotAccessible     resource_not_accessible
+    │   ├── FolderNotProvisioned      folder_not_provisioned
+    │   ├── AccessSuspended           access_suspended
     │   ├── AccountLocked             account_locked
     │   ├── AccountRemoved            account_removed
     │   ├── EmailNotAllowed           email_not_allowed
@@ -317,6 +319,22 @@ class ResourceNotAccessible(Refused):
     oauth_error = "invalid_target"
     title = "Resource not accessible"
     detail = "The resource does not exist or is not open to this person."
+
+
+class FolderNotProvisioned(Refused):
+    """The profile is for a folder of the template that this person does not get."""
+
+    code = "folder_not_provisioned"
+    title = "Folder not provisioned"
+    detail = "The folder of this profile could not be made; ask an administrator."
+
+
+class AccessSuspended(Refused):
+    """An administrator locked a whole provider or client, as in an incident."""
+
+    code = "access_suspended"
+    title = "Access suspended"
+    detail = "Access by this login or application is suspended; ask an administrator."
 
 
 class AccountLocked(Refused):

@@ -25,8 +25,8 @@ from sso_box_api.identity import (
 )
 from sso_box_api.memory import Key, Known, Memory
 from sso_box_api.minting import Order
-from sso_box_api.provisioning import Provisioner
-from sso_box_api.vending import Asking, Grant, Profiles
+from sso_box_api.provisioning import Folders, Provisioner
+from sso_box_api.vending import Asking, Grant, Profiles, TemplateFolder
 from sso_box_api.vendor import Vendor
 
 # For how long somebody who was served before waits for a database that is silent.
@@ -81,6 +81,7 @@ class Exchange:
         database: Database,
         binder: Binder,
         provisioner: Provisioner,
+        folders: Folders,
         vendor: Vendor,
         memory: Memory,
         box_deadline_s: float,
@@ -90,6 +91,7 @@ class Exchange:
         self._database = database
         self._binder = binder
         self._provisioner = provisioner
+        self._folders = folders
         self._vendor = vendor
         self._memory = memory
         self._box_deadline_s = box_deadline_s
@@ -112,7 +114,7 @@ class Exchange:
             _fill_known(event, known)
             if self._memory.is_aging(known):
                 self._vendor.renew(
-                    _order(known.account, identity, grant, Rank.BACKGROUND)
+                    _order(known.account, identity, known.grant, Rank.BACKGROUND)
                 )
             if not is_again and await self._provisioner.furnish(
                 known.account, _person(identity), identity.issued_at
@@ -121,8 +123,8 @@ class Exchange:
         return Vended(
             known.vend.token,
             known.vend.expires_at,
-            grant.scopes,
-            str(grant.resource) if grant.resource else None,
+            known.grant.scopes,
+            str(known.grant.resource) if known.grant.resource else None,
             known.account.bound_user_id,
         )
 
@@ -174,23 +176,34 @@ class Exchange:
         begun = self._memory.begin()
         with within(self._box_deadline_s):
             account = await self._account(event, identity, proof)
+            bound = await self._resolve(account, identity, grant)
             order = _order(
                 account,
                 identity,
-                grant,
+                bound,
                 Rank.FIRST_LOGIN if event.first_login else Rank.LOGIN,
                 request.rejected_token_sha256,
             )
             vend, event.vend = await self._vendor.vend(order)
-        sha256 = identity.token_sha256
-        return self._memory.keep(_key(identity, grant), account, vend, sha256, begun)
+        return self._memory.keep(
+            _key(identity, grant),
+            account,
+            vend,
+            identity.token_sha256,
+            begun,
+            grant=bound,
+        )
 
     async def _account(
         self, event: RequestEvent, identity: Identity, proof: NonceProof | None
     ) -> Account:
         """Find the account with its Box user; a first login makes both."""
-        account = await accounts.find(
-            self._database, identity.namespace, identity.subject
+        account = await accounts.look_up(
+            self._database,
+            identity.namespace,
+            identity.subject,
+            provider=identity.provider,
+            client_id=identity.client_id,
         )
         if account is not None:
             account.check_gate(identity.signed_in_at)
@@ -203,6 +216,17 @@ class Exchange:
             await self._settle(account, identity, proof)
         event.account_id, event.box_user_id = str(account.id), account.box_user_id
         return account
+
+    async def _resolve(
+        self, account: Account, identity: Identity, grant: Grant
+    ) -> Grant:
+        """Bind a grant on a folder of the template to the account's own folder."""
+        if not isinstance(grant.resource, TemplateFolder):
+            return grant
+        person = _person(identity)
+        # Before the token: on a first login it is this that makes the folder.
+        await self._provisioner.furnish(account, person, identity.issued_at)
+        return await self._folders.resolve(account, person, grant)
 
     async def _settle(
         self, account: Account, identity: Identity, proof: NonceProof | None
@@ -217,6 +241,7 @@ class Exchange:
                     session,
                     account,
                     client_id,
+                    provider=identity.provider,
                     signed_in_at=identity.signed_in_at,
                     session_s=session_s,
                 )
@@ -227,7 +252,13 @@ class Exchange:
 
 
 def _key(identity: Identity, grant: Grant) -> Key:
-    return Key(identity.namespace, identity.subject, identity.client_id, grant)
+    return Key(
+        identity.provider,
+        identity.namespace,
+        identity.subject,
+        identity.client_id,
+        grant,
+    )
 
 
 def _order(
@@ -283,6 +314,7 @@ def _fill_identity(event: RequestEvent, identity: Identity) -> None:
 
 
 def _fill_known(event: RequestEvent, known: Known) -> None:
+    _fill_grant(event, known.grant)
     event.account_id = str(known.account.id)
     event.box_user_id = known.account.box_user_id
     event.vend_id = str(known.vend.id)

@@ -10,9 +10,16 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from sso_box_api import accounts, vending
-from sso_box_api.accounts import Account
+from sso_box_api.accounts import Account, Suspension
 from sso_box_api.db import AsyncSession, Database
-from sso_box_api.errors import DatabaseUnavailable, EmailNotAllowed, SsoBoxError
+from sso_box_api.errors import (
+    AccessSuspended,
+    DatabaseUnavailable,
+    EmailNotAllowed,
+    FolderNotProvisioned,
+    ProvisioningInProgress,
+    SsoBoxError,
+)
 from sso_box_api.identity import (
     Explanation,
     Identity,
@@ -20,6 +27,7 @@ from sso_box_api.identity import (
     UnverifiedToken,
 )
 from sso_box_api.kinds import login_of
+from sso_box_api.provisioning import find_folder
 from sso_box_api.settings import BoxUserSettings
 from sso_box_api.vending import (
     Asking,
@@ -27,6 +35,7 @@ from sso_box_api.vending import (
     Grant,
     LedgerKeys,
     Profiles,
+    TemplateFolder,
     VendKey,
 )
 
@@ -112,11 +121,15 @@ class Explainer:
                 account = await accounts.find(
                     session, identity.namespace, identity.subject
                 )
+                for suspension in await accounts.list_suspensions(session):
+                    _explain_suspension(found, identity, suspension)
                 self._explain_account(found, identity, account)
                 # Where something refuses it, nothing would be handed out.
                 if account and account.box_user_id and grant and not found.refusals:
-                    key = VendKey.of(account.identity_id, identity.client_id, grant)
-                    await self._explain_token(found, session, key)
+                    bound = await _explain_folder(found, session, account, grant)
+                    if bound is not None:
+                        key = VendKey.of(account.identity_id, identity.client_id, bound)
+                        await self._explain_token(found, session, key)
         except DatabaseUnavailable as error:
             found.unknown("account", f"{error.code}: {error.reason}")
 
@@ -172,6 +185,38 @@ class Explainer:
         if _rules(found).kind == "managed":
             return "the managed user of the e-mail address"
         return accounts.external_id(self._realm, identity.namespace, identity.subject)
+
+
+def _explain_suspension(
+    found: Explanation, identity: Identity, suspension: Suspension
+) -> None:
+    through = {"provider": identity.provider, "client": identity.client_id}
+    if through[suspension.kind] == suspension.value:
+        told = (
+            f"the {suspension.kind} is locked since {suspension.since:%Y-%m-%d %H:%M}"
+        )
+        found.failed("lock", AccessSuspended(suspension.kind), told)
+
+
+async def _explain_folder(
+    found: Explanation, session: AsyncSession, account: Account, grant: Grant
+) -> Grant | None:
+    """Bind a grant on a folder of the template; None where that is not made."""
+    if not isinstance(grant.resource, TemplateFolder):
+        return grant
+    try:
+        bound = await find_folder(session, account, grant, grant.resource)
+    except FolderNotProvisioned as error:
+        found.failed("folder", error, "")
+        return None
+    except ProvisioningInProgress as error:
+        found.unknown("folder", f"{error.reason}; {error.code} until it is done")
+        return None
+    if bound is None:
+        found.unknown("folder", "none yet; an exchange makes it if these claims ask so")
+        return None
+    found.passed("folder", f"{bound.resource}, made for this account")
+    return bound
 
 
 def _rules(found: Explanation) -> BoxUserSettings:

@@ -25,6 +25,7 @@ LIVE_S: Final = 1.0
 class Key(NamedTuple):
     """All that a token depends on: two requests that differ in it share nothing."""
 
+    provider: str
     namespace: str
     subject: str
     client_id: str
@@ -40,6 +41,7 @@ class Known:
     """
 
     account: Account
+    grant: Grant
     vend: LiveVend = field(repr=False)
     id_token_sha256: str
     generation: int
@@ -97,11 +99,18 @@ class Memory:
         vend: LiveVend,
         id_token_sha256: str,
         begun: tuple[int, float],
+        *,
+        grant: Grant | None = None,
     ) -> Known:
-        """Remember a login, unless anything of its account changed since ``begun``."""
+        """Remember a login, unless anything of its account changed since ``begun``.
+
+        ``grant``: that of ``key`` as it was vended, where it is for a folder of which
+        every account has its own.
+        """
         generation, read_at = begun
         known = Known(
             account,
+            grant or key.grant,
             vend,
             id_token_sha256,
             generation,

@@ -156,7 +156,12 @@ class Minter:
         """List it if the gate is open, in one statement; None if it is not."""
         return await vending.insert_if(
             self._database,
-            accounts.open_gate(order.account, order.signed_in_at),
+            accounts.open_gate(
+                order.account,
+                order.signed_in_at,
+                provider=order.provider,
+                client_id=order.client_id,
+            ),
             self._keys,
             order.vend_key,
             account_id=order.account.id,
@@ -171,7 +176,12 @@ class Minter:
         async with self._database.transaction() as session:
             bound = order.resource is not None
             await accounts.gate_for_vend(
-                session, order.account, order.signed_in_at, alone=bound
+                session,
+                order.account,
+                order.signed_in_at,
+                provider=order.provider,
+                client_id=order.client_id,
+                alone=bound,
             )
             vend = await self._insert(session, order, token, "live")
             if bound:

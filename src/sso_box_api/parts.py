@@ -28,12 +28,13 @@ from sso_box_api.lifecycle import Lifecycle
 from sso_box_api.memory import Memory
 from sso_box_api.minting import Minter
 from sso_box_api.own_tokens import OwnTokens
-from sso_box_api.provisioning import Provisioner
+from sso_box_api.provisioning import Folders, Provisioner
 from sso_box_api.rebinding import Rebinding
 from sso_box_api.reconciliation import Reconciliation
 from sso_box_api.restoration import Restoration
 from sso_box_api.revocation import Revoker
 from sso_box_api.settings import ProviderSettings, Settings
+from sso_box_api.suspension import Suspensions
 from sso_box_api.vending import LedgerKeys, Profiles
 from sso_box_api.vendor import Vendor
 
@@ -74,6 +75,9 @@ class Parts:
         """Make the provisioner of this process; its flights have to be waited for."""
         return Provisioner(self.database, self.box, self.settings.provisioning)
 
+    def folders(self) -> Folders:
+        return Folders(self.database, self.settings.provisioning.template)
+
     def exchange(self, binder: Binder, provisioner: Provisioner) -> Exchange:
         """Make the exchange of this process; its renewals have to be waited for."""
         return Exchange(
@@ -82,6 +86,7 @@ class Parts:
             database=self.database,
             binder=binder,
             provisioner=provisioner,
+            folders=self.folders(),
             vendor=Vendor(
                 self.database,
                 self.box,
@@ -109,6 +114,9 @@ class Parts:
             realm=self.settings.realm,
             box_app=self.box_app,
         )
+
+    def suspensions(self) -> Suspensions:
+        return Suspensions(self.database, self.revoker(put_off_s=0.5, background=False))
 
     async def every_candidate(self) -> AsyncIterator[Candidate]:
         """Yield every identity with its account; no more than a page is held."""
@@ -144,7 +152,8 @@ class Parts:
         interval_s = self.settings.vending.sweep_interval_s
         revoker = self.revoker(put_off_s=interval_s, background=True)
         left_overs = LeftOvers(self.database, self.box)
-        jobs = (revoker.work, left_overs.work, provisioner.work)
+        suspensions = Suspensions(self.database, revoker)
+        jobs = (suspensions.work, revoker.work, left_overs.work, provisioner.work)
         return Background(self.database, self.memory, jobs, interval_s=interval_s)
 
     def revoker(self, *, put_off_s: float, background: bool) -> Revoker:
@@ -183,6 +192,13 @@ class Parts:
                     box_app=self.box_app,
                 )
             )
+            problems += [
+                f"SSO_BOX_PROVIDERS: the provider {s.value} is locked and has no entry"
+                " of this id; put its id back, for under another one its people may"
+                f" come, or lift the lock: `sso-box-api unlock --provider {s.value}`"
+                for s in await accounts.list_suspensions(session)
+                if s.kind == "provider" and s.value not in namespaces
+            ]
             if await vending.unknown_keys(session, self.keys):
                 problems.append(
                     "SSO_BOX_SECRET_KEYS: live tokens are stored under a key that is"

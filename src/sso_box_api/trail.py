@@ -49,13 +49,13 @@ class Trail:
         self._closing.set()
         self._thread.join(_PATIENCE_S)
 
-    def add(self, line: str) -> None:
+    def add(self, line: bytes) -> None:
         """Take a line, in no time."""
         if len(self._lines) >= self._most_lines:
             self._refused += 1
             return
         # Wakes nobody: to hand over to a thread costs more than the line itself.
-        self._lines.append(line.encode() + b"\n")
+        self._lines.append(line + b"\n")
 
     def _work(self) -> None:
         is_over = False

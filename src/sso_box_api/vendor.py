@@ -126,7 +126,13 @@ class Vendor:
         if not gate:
             return await find(self._database)
         async with self._database.transaction() as session:
-            await accounts.gate_for_vend(session, order.account, order.signed_in_at)
+            await accounts.gate_for_vend(
+                session,
+                order.account,
+                order.signed_in_at,
+                provider=order.provider,
+                client_id=order.client_id,
+            )
             return await find(session)
 
     async def _probe(self, order: Order, vend: LiveVend) -> None:

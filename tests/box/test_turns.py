@@ -28,11 +28,10 @@ class Rush:
         user = self.enterprise.add_user(name, None, self.enterprise.jwt_app)
         return await self.box.user_token(user.id)
 
-    def call(self, parent: BoxToken, rank: Rank = Rank.LOGIN) -> asyncio.Task[object]:
+    def call(self, parent: BoxToken, rank: Rank = Rank.LOGIN) -> None:
         """Begin a downscope; all that are begun queue before the first is answered."""
         with ranked(rank):
-            task = asyncio.create_task(self._downscope(parent))
-        self.calls.append(task)
+            self.calls.append(asyncio.create_task(self._downscope(parent)))
 
     async def _downscope(self, parent: BoxToken) -> object:
         return await self.box.downscope(parent, ["base_explorer"], None)

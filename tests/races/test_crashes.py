@@ -25,7 +25,7 @@ from tests.support.api import ISSUER, Control
 from tests.support.victim import Victim, Victims
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "claim-protocol.md"
-IN_A_FIRST_LOGIN = 20
+IN_A_FIRST_LOGIN = 22
 POST = "POST /2.0/users: before"
 
 

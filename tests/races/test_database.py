@@ -89,6 +89,8 @@ async def test_no_transaction_is_open_during_any_call_to_box(
                 session, ada.account.id, spare.id, "", spare=True
             )
         await parts.lifecycle().lock(ada, "")
+        await parts.suspensions().suspend("provider", "main", "")
+        await parts.suspensions().lift("provider", "main")
         await LeftOvers(parts.database, parts.box).work()
         other = enterprise.add_user("another", None)
         await parts.lifecycle().relink(ada, other.id)

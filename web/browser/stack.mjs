@@ -46,6 +46,16 @@ class Stack {
     });
   }
 
+  /** What Box answers to the making of folders, until `mend`. */
+  async breakFolders(status) {
+    const fault = { method: "POST", path: "/2.0/folders", times: 100, status };
+    await send(`${this.box}/_emulator/faults`, "POST", fault);
+  }
+
+  async mend() {
+    await send(`${this.box}/_emulator/faults`, "DELETE");
+  }
+
   async moveBoxClock(seconds) {
     await send(`${this.box}/_emulator/settings`, "PATCH", { clock_offset_s: seconds });
   }
@@ -103,5 +113,5 @@ async function send(url, method = "GET", body = undefined, headers = {}) {
     body: body && JSON.stringify(body),
   });
   if (!answer.ok) throw new Error(`${method} ${url}: ${answer.status}`);
-  return answer.json();
+  return answer.status === 204 ? undefined : answer.json();
 }

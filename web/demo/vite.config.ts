@@ -4,14 +4,15 @@ import { dirname, join } from "node:path";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
 
-const SCRIPT = ["explorer.js", "explorer.js.LICENSE.txt"];
+const SCRIPTS = ["explorer.js", "uploader.js"];
+// It has the Uploader's in it.
 const STYLE = "explorer.css";
 
 /**
- * Box's own bundle, as it lies in the npm package, beside the page.
+ * Box's own bundles, as they lie in the npm package, beside the page.
  *
- * It holds everything it needs, so that none of the package's many peers is installed
- * and its React never meets the page's. Its font comes from Box's CDN and is left out:
+ * They hold everything they need, so that none of the package's many peers is installed
+ * and their React never meets the page's. The font comes from Box's CDN and is left out:
  * the page loads nothing from elsewhere.
  */
 function boxElements(): Plugin {
@@ -23,7 +24,9 @@ function boxElements(): Plugin {
     writeBundle({ dir = "dist" }) {
       const target = join(dir, "elements");
       mkdirSync(target, { recursive: true });
-      for (const name of SCRIPT) copyFileSync(join(source, name), join(target, name));
+      for (const name of SCRIPTS.flatMap((each) => [each, `${each}.LICENSE.txt`])) {
+        copyFileSync(join(source, name), join(target, name));
+      }
       const style = readFileSync(join(source, STYLE), "utf8");
       const ours = style.replace(/@font-face\{[^}]*\}/g, "");
       if (ours.includes("https://")) throw new Error(`${STYLE} loads from elsewhere`);

@@ -36,6 +36,7 @@ from sso_box_api.accounts.store import (
     external_id,
     to_account,
 )
+from sso_box_api.accounts.suspensions import refuse, suspended_by
 from sso_box_api.accounts.tables import (
     ACCOUNT,
     BOX_ORPHAN,
@@ -95,19 +96,22 @@ Post = Literal["unknown", "settled", "not made"]
 _NOW: Final = func.clock_timestamp()
 _LEASE_END: Final = _NOW + bindparam("lease", type_=Interval)
 
+_PROVIDER: Final = bindparam("of_provider", type_=String)
+_NEW_VALUES: Final = {
+    "id": bindparam("new_account", type_=Uuid),
+    "kind": bindparam("new_kind", type_=String),
+    "realm": bindparam("in_realm", type_=String),
+    "external_app_user_id": bindparam("ext_id", type_=String),
+    "box_client_id": bindparam("app_client", type_=String),
+    "box_enterprise_id": bindparam("app_enterprise", type_=String),
+    "claim_fence": literal(_FIRST_FENCE),
+    "claim_until": _LEASE_END,
+}
 _NEW_ACCOUNT: Final = (
     insert(ACCOUNT)
-    .values(
-        {
-            ACCOUNT.c.id: bindparam("new_account"),
-            ACCOUNT.c.kind: bindparam("new_kind"),
-            ACCOUNT.c.realm: bindparam("in_realm"),
-            ACCOUNT.c.external_app_user_id: bindparam("ext_id"),
-            ACCOUNT.c.box_client_id: bindparam("app_client"),
-            ACCOUNT.c.box_enterprise_id: bindparam("app_enterprise"),
-            ACCOUNT.c.claim_fence: literal(_FIRST_FENCE),
-            ACCOUNT.c.claim_until: _LEASE_END,
-        }
+    .from_select(
+        [*_NEW_VALUES],
+        core_select(*_NEW_VALUES.values()).where(suspended_by(_PROVIDER).is_(None)),
     )
     .on_conflict_do_nothing(index_elements=["external_app_user_id"])
     .returning(ACCOUNT.c.id)
@@ -117,7 +121,7 @@ _NEW_IDENTITY: Final = {
     "id": bindparam("new_identity", type_=Uuid),
     "namespace": bindparam("of_namespace", type_=String),
     "subject": bindparam("of_subject", type_=String),
-    "provider": bindparam("of_provider", type_=String),
+    "provider": _PROVIDER,
     "account_id": _NEW_ACCOUNT.c.id,
     "name": bindparam("of_name", type_=String),
     "email": bindparam("of_email", type_=String),
@@ -138,10 +142,10 @@ async def claim_new(
     box_app: tuple[str, str],
     lease_s: float,
 ) -> Won | None:
-    """Make identity and account with the claim on it, where neither is there.
+    """Make identity and account with the claim on it, where nothing is in the way.
 
     All of it or nothing; the database decides the race. After None ``take_claim`` says
-    what is there.
+    what is: one of both, or a suspension of the provider.
     """
     ext_id = external_id(realm, person.namespace, person.subject)
     account_id, identity_id = uuid4(), uuid4()
@@ -183,14 +187,16 @@ async def take_claim(
 ) -> Claim:
     """Take the claim to a Box user of this ``kind``, or say why not.
 
-    Raises ``AccountLocked`` or ``AccountRemoved``: nobody locked is made a Box user.
+    Raises ``AccessSuspended``, ``AccountLocked`` or ``AccountRemoved``: nobody locked is
+    made a Box user.
     """
     found = await _find_for_update(session, person)
     if found is None:
         await ensure_row(session, person, realm=realm, box_app=box_app)
         found = await _find_for_update(session, person)
         assert found is not None  # noqa: S101 - inserted a line ago, or by the winner
-    identity_id, row, now = found
+    identity_id, row, now, suspended = found
+    refuse(suspended)
     account = to_account(identity_id, row)
     account.check_open()
     if row.box_user_id is not None:
@@ -391,9 +397,14 @@ def _recorded(
 
 async def _find_for_update(
     session: AsyncSession, person: Person
-) -> tuple[UUID, AccountRow, datetime] | None:
+) -> tuple[UUID, AccountRow, datetime, str | None] | None:
     statement = (
-        select(IdentityRow.id, AccountRow, func.clock_timestamp())
+        select(
+            IdentityRow.id,
+            AccountRow,
+            func.clock_timestamp(),
+            suspended_by(person.provider),
+        )
         .join(AccountRow, col(AccountRow.id) == col(IdentityRow.account_id))
         .where(
             IdentityRow.namespace == person.namespace,
@@ -402,4 +413,4 @@ async def _find_for_update(
         .with_for_update(of=AccountRow)
     )
     row = (await session.exec(statement)).first()
-    return (row[0], row[1], row[2]) if row else None
+    return (row[0], row[1], row[2], row[3]) if row else None

@@ -24,6 +24,7 @@ async def record_proof(
     account: Account,
     client_id: str,
     *,
+    provider: str,
     signed_in_at: int,
     session_s: int,
 ) -> None:
@@ -31,12 +32,14 @@ async def record_proof(
 
     The gate is checked on the row itself, under a lock that ``lock`` waits for or makes
     this wait for: a proof from before it is not noted after it. Raises what
-    ``Account.check_gate`` raises.
+    ``Account.check_gate`` raises, or ``AccessSuspended``.
     """
     recent_s = min(_WORTH_WRITING_S, session_s // 10)
     if await has_proved(session, account, client_id, within_s=recent_s):
         return
-    await gate_for_vend(session, account, signed_in_at)
+    await gate_for_vend(
+        session, account, signed_in_at, provider=provider, client_id=client_id
+    )
     statement = (
         insert(NonceProofRow)
         .values(identity_id=account.identity_id, client_id=client_id)

@@ -12,11 +12,21 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, bindparam, func, select as core_select, true
+from sqlalchemy import (
+    BigInteger,
+    String,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select as core_select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select as sql_select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from sso_box_api.accounts.suspensions import refuse, suspended_by
 from sso_box_api.accounts.tables import ACCOUNT, IDENTITY, AccountRow, IdentityRow
 from sso_box_api.db import Condition, Database, execute
 from sso_box_api.errors import (
@@ -162,6 +172,47 @@ async def find(
     return Account(*rows[0]) if rows else None
 
 
+# One row whatever is there, so that one statement tells both.
+_ONE: Final = core_select(literal(1).label("one")).subquery()
+_LOOK_UP: Final = core_select(
+    suspended_by(
+        bindparam("provider", type_=String), bindparam("client_id", type_=String)
+    ),
+    *ACCOUNT_COLUMNS,
+).select_from(
+    _ONE.outerjoin(
+        IDENTITY,
+        and_(
+            IDENTITY.c.namespace == bindparam("namespace"),
+            IDENTITY.c.subject == bindparam("subject"),
+        ),
+    ).outerjoin(ACCOUNT, ACCOUNT.c.id == IDENTITY.c.account_id)
+)
+
+
+async def look_up(
+    on: Database | AsyncSession,
+    namespace: str,
+    subject: str,
+    *,
+    provider: str,
+    client_id: str,
+) -> Account | None:
+    """Find the account of who comes through this provider and client.
+
+    Raises ``AccessSuspended``, also for somebody who has no account yet.
+    """
+    values = {
+        "namespace": namespace,
+        "subject": subject,
+        "provider": provider,
+        "client_id": client_id,
+    }
+    [(suspended, *account)] = await execute(on, _LOOK_UP, values)
+    refuse(suspended)
+    return Account(*account) if account[0] is not None else None
+
+
 async def is_open(session: AsyncSession, account_id: UUID, box_user_id: str) -> bool:
     """Whether an account has this Box user, and is neither locked nor removed."""
     statement = sql_select(AccountRow.id).where(
@@ -174,21 +225,29 @@ async def is_open(session: AsyncSession, account_id: UUID, box_user_id: str) -> 
 
 
 async def gate_for_vend(
-    session: AsyncSession, account: Account, signed_in_at: int, *, alone: bool = False
+    session: AsyncSession,
+    account: Account,
+    signed_in_at: int,
+    *,
+    provider: str,
+    client_id: str,
+    alone: bool = False,
 ) -> None:
     """Check the gate once more, on the row itself, before a token is recorded.
 
     FOR SHARE makes a lock wait for this transaction, and this one for a lock: a token
     is either on the list that the lock revokes, or never leaves. A relink is waited
-    for alike: a token for the Box user that the account had is refused after it.
+    for alike: a token for the Box user that the account had is refused after it. Who
+    closes a suspension waits for this transaction, too (``settle_suspension``).
     ``alone`` keeps other mints of the account waiting as well (FOR NO KEY UPDATE).
     """
     statement = (
-        sql_select(AccountRow)
+        sql_select(AccountRow, suspended_by(provider, client_id, held=True))
         .where(AccountRow.id == account.id)
         .with_for_update(read=not alone, key_share=alone)
     )
-    row = (await session.exec(statement)).one()
+    row, suspended = (await session.exec(statement)).one()
+    refuse(suspended)
     to_account(account.identity_id, row).check_gate(signed_in_at)
     # A statement of its own: it must see what was committed while the first one waited.
     belongs = sql_select(IdentityRow.account_id).where(
@@ -213,13 +272,20 @@ _OPEN: Final = (
             < bindparam("gate_signed_in_at", type_=BigInteger),
             true(),
         ),
+        suspended_by(
+            bindparam("gate_provider", type_=String),
+            bindparam("gate_client", type_=String),
+            held=True,
+        ).is_(None),
     )
     # In this order, which is that of whoever moves an identity.
     .with_for_update(read=True, of=[ACCOUNT, IDENTITY])
 )
 
 
-def open_gate(account: Account, signed_in_at: int) -> Condition:
+def open_gate(
+    account: Account, signed_in_at: int, *, provider: str, client_id: str
+) -> Condition:
     """Say in SQL what ``gate_for_vend`` checks, for an insert that is one statement.
 
     What both rows are is judged once they are locked, by what was committed until then
@@ -230,6 +296,8 @@ def open_gate(account: Account, signed_in_at: int) -> Condition:
         "gate_identity": account.identity_id,
         "gate_box_user": account.bound_user_id,
         "gate_signed_in_at": signed_in_at,
+        "gate_provider": provider,
+        "gate_client": client_id,
     }
     return Condition(_OPEN, values)
 

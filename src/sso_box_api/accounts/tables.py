@@ -112,6 +112,29 @@ class NonceProofRow(SQLModel, table=True):
     )
 
 
+class SuspensionRow(SQLModel, table=True):
+    """A provider whose people, or a client whose users, are handed out nothing.
+
+    What was handed out before is closed page by page, by whoever has time for it.
+    """
+
+    __tablename__ = "suspension"
+
+    kind: str = Field(primary_key=True)
+    # A configured provider's id, or a client id.
+    value: str = Field(primary_key=True)
+    reason: str
+    since: datetime | None = Field(default=None, sa_type=_TIME, sa_column_kwargs=_NOW)
+    # When no mint could be under way any more that had not seen this row.
+    settled_at: datetime | None = Field(default=None, sa_type=_TIME)
+    # The last identity of the page that was closed; None before the first page.
+    closed_to: UUID | None = Field(default=None)
+    closed_at: datetime | None = Field(default=None, sa_type=_TIME)
+    closed_tokens: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+
+    __table_args__ = (CheckConstraint("kind IN ('provider', 'client')", name="kind"),)
+
+
 class BoxOrphanRow(SQLModel, table=True):
     """A Box user made for an identity and bound to nobody, until it is dealt with.
 

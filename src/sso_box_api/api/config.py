@@ -1,5 +1,7 @@
 """GET /v1/config: what a page needs before anybody is logged in. Public."""
 
+from typing import Literal
+
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
@@ -20,12 +22,15 @@ class PublicProvider(BaseModel):
     nonce_proof: bool = Field(description="Whether an exchange needs nonce_verifier")
 
 
+ResourceRule = Literal["none", "optional", "required", "fixed", "template"]
+
+
 class PublicProfile(BaseModel):
     """A profile that a page may ask for."""
 
     name: str
     scopes: list[str]
-    resource: str
+    resource: ResourceRule
 
 
 class ConfigResponse(BaseModel):

@@ -30,6 +30,7 @@ class Ready(BaseModel):
     box: Literal["unused", "ok", "failing"]
     providers: dict[str, Literal["unfetched", "fresh", "stale", "unavailable"]]
     pending_revocations: int | None
+    suspensions: int | None
     left_over_box_users: int | None
 
 
@@ -52,12 +53,13 @@ async def readyz(
     verifier: VerifierDep,
 ) -> Ready:
     database_state: Literal["ok", "grace", "unavailable"] = "ok"
-    pending = left_over = None
+    pending = left_over = suspensions = None
     try:
         await database.ping()
         async with database.transaction() as session:
             pending, _ = await vending.count_pending(session)
             left_over = await accounts.count_orphans(session)
+            suspensions = len(await accounts.list_suspensions(session))
     except DatabaseUnavailable:
         database_state = "grace" if memory.in_grace else "unavailable"
     providers = {id_: keys.state for id_, keys in verifier.key_states().items()}
@@ -76,5 +78,6 @@ async def readyz(
         box=box_state,
         providers=providers,
         pending_revocations=pending,
+        suspensions=suspensions,
         left_over_box_users=left_over,
     )

@@ -4,15 +4,13 @@ FastAPI's dependencies, and its models of what comes and goes, take longer than 
 rest of a login that is remembered. What it would document is declared all the same.
 """
 
-import json
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic_core import to_json
 from typing_extensions import override
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class LeanRoute(APIRoute):
@@ -28,4 +26,4 @@ class LeanRoute(APIRoute):
 
 def json_response(content: Mapping[str, object]) -> Response:
     """Answer with 200 and what the route's response model describes."""
-    return Response(_encode(content), media_type="application/json")
+    return Response(to_json(content), media_type="application/json")

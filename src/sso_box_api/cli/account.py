@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import click
 
+from sso_box_api.accounts import Candidate, Suspension
 from sso_box_api.cli.selectors import describe, select, selectors, the_one
 from sso_box_api.cli.shared import PENDING, Listing, explained, fail, run_with_parts
 from sso_box_api.lifecycle import LockReport
@@ -34,14 +35,24 @@ wait_option = click.option(
 @explained
 def show(*, as_json: bool, **selector: Any) -> None:
     """Show an account, or every candidate for an e-mail address."""
-    candidates = run_with_parts(lambda parts: select(parts, selector))
+
+    async def run(parts: Parts) -> tuple[list[Candidate], list[Suspension]]:
+        candidates = await select(parts, selector)
+        return candidates, await parts.suspensions().in_force()
+
+    candidates, suspensions = run_with_parts(run)
     if not candidates:
         fail("no such account")
+    locked = {s.value: s.reason for s in suspensions if s.kind == "provider"}
+    shown = [
+        {**describe(c), "provider_lock_reason": locked.get(c.provider)}
+        for c in candidates
+    ]
     if as_json:
-        print(json.dumps({"accounts": [describe(c) for c in candidates]}))
+        print(json.dumps({"accounts": shown}))
         return
-    for candidate in candidates:
-        for key, value in describe(candidate).items():
+    for candidate in shown:
+        for key, value in candidate.items():
             print(f"{key}: {value if value is not None else '-'}")
 
 

@@ -33,7 +33,10 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step as it was read. ``due``: nothing but its parent keeps it waiting."""
+    """A step as it was read. ``due``: nothing but its parent keeps it waiting.
+
+    ``due_in_s``: how long until then, less than 0 where that is past.
+    """
 
     account_id: UUID
     box_user_id: str
@@ -45,6 +48,7 @@ class Step:
     state: StepState
     tries: int
     due: bool
+    due_in_s: float
     box_id: str | None
     ours: bool | None
     error: str | None
@@ -109,8 +113,9 @@ async def steps_of(session: AsyncSession, account_id: UUID) -> list[Step]:
     row = FurnishingStepRow
     unfinished = col(row.state).in_(["pending", "failed"])
     due = unfinished & (col(row.due_at) <= func.clock_timestamp())
+    due_in_s = func.extract("epoch", col(row.due_at) - func.clock_timestamp())
     statement = (
-        select(row, FurnishingRow.box_user_id, due)
+        select(row, FurnishingRow.box_user_id, due, due_in_s)
         .join(FurnishingRow, col(FurnishingRow.account_id) == col(row.account_id))
         .where(col(row.account_id) == account_id)
         .order_by(col(row.position), col(row.key))
@@ -226,7 +231,12 @@ def _in(seconds: float) -> ColumnElement[datetime]:
     return func.clock_timestamp() + timedelta(seconds=seconds)
 
 
-def _step(row: FurnishingStepRow, box_user_id: str, due: bool) -> Step:  # noqa: FBT001 - a row's columns
+def _step(
+    row: FurnishingStepRow,
+    box_user_id: str,
+    due: bool,  # noqa: FBT001 - a row's columns
+    due_in_s: float,
+) -> Step:
     return Step(
         account_id=row.account_id,
         box_user_id=box_user_id,
@@ -238,6 +248,7 @@ def _step(row: FurnishingStepRow, box_user_id: str, due: bool) -> Step:  # noqa:
         state=cast("StepState", row.state),
         tries=row.tries,
         due=due,
+        due_in_s=float(due_in_s),
         box_id=row.box_id,
         ours=row.ours,
         error=row.error,

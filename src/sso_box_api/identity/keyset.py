@@ -68,16 +68,13 @@ class KeySet:
             self._by_alg[key.alg].setdefault((key.material, key.issuer), key)
             if key.kid is not None:
                 self._named[key.kid, key.alg][key.material, key.issuer] = key
+        # What tells this set's keys from another's.
+        self.materials: frozenset[Material] = frozenset(
+            material for keys in self._by_alg.values() for material, _ in keys
+        )
 
     def __len__(self) -> int:
         return len(self.materials)
-
-    @property
-    def materials(self) -> frozenset[Material]:
-        """What tells this set's keys from another's."""
-        return frozenset(
-            material for keys in self._by_alg.values() for material, _ in keys
-        )
 
     def candidates(self, alg: str, kid: str | None) -> Sequence[VerificationKey]:
         """The one key that the header's kid names, else the few that fit.

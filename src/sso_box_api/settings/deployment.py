@@ -249,6 +249,15 @@ class Settings(DatabaseSettings):
                 f" {min(unknown)}, which is not configured"
             )
             raise ValueError(message)
+        made = template.folder_keys if template else frozenset[str]()
+        for name, profile in self.profiles.items():
+            folder = profile.template_folder
+            if folder is not None and folder.keys[-1] not in made:
+                message = (
+                    f"SSO_BOX_PROFILES.{name}.template_folder: is no folder of"
+                    " SSO_BOX_PROVISIONING__TEMPLATE; put its path as it stands there"
+                )
+                raise ValueError(message)
         return self
 
     def _urls(self) -> Iterable[tuple[str, str]]:

@@ -12,6 +12,7 @@ from pydantic import (
 )
 
 from sso_box_api.settings.base import ClaimValues, PrintableAscii, Section, Slug
+from sso_box_api.settings.patterns import Path as FolderPath
 from sso_box_api.settings.template import TemplateFile
 
 
@@ -85,7 +86,7 @@ class ProfileSettings(Section):
     """A named set of Box content scopes that a page may ask for."""
 
     scopes: tuple[str, ...] = Field(min_length=1)
-    resource: Literal["none", "optional", "required", "fixed"] = Field(
+    resource: Literal["none", "optional", "required", "fixed", "template"] = Field(
         default="optional",
         description="whether the token may or must be bound to one file or folder",
     )
@@ -93,6 +94,10 @@ class ProfileSettings(Section):
         Annotated[str, StringConstraints(pattern=r"^(file|folder):[1-9][0-9]{0,19}$")]
         | None
     ) = Field(default=None, description="file:ID or folder:ID, for resource = fixed")
+    template_folder: FolderPath | None = Field(
+        default=None,
+        description='the path of a folder of the template: "{name}/Statements"',
+    )
     max_life_s: int | None = Field(
         default=None, ge=60, description="when a token is revoked that lives longer"
     )
@@ -110,6 +115,9 @@ class ProfileSettings(Section):
     def _fixed_on_something(self) -> Self:
         if (self.resource == "fixed") != (self.fixed_resource is not None):
             message = "resource = fixed and fixed_resource go together"
+            raise ValueError(message)
+        if (self.resource == "template") != (self.template_folder is not None):
+            message = "resource = template and template_folder go together"
             raise ValueError(message)
         return self
 

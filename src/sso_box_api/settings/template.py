@@ -121,6 +121,12 @@ class Template(Section):
         return [entry.path for entry in self.folders] + [f.path for f in self.files]
 
     @property
+    def folder_keys(self) -> frozenset[str]:
+        """Every folder that is made, also on the way to another one or to a file."""
+        of_folders = {key for entry in self.folders for key in entry.path.keys}
+        return frozenset(of_folders).union(*(f.path.keys[:-1] for f in self.files))
+
+    @property
     def providers(self) -> frozenset[str]:
         return frozenset(p for entry in self._entries() for p in entry.providers)
 
@@ -137,10 +143,8 @@ class Template(Section):
         ):
             if len(set(names)) < len(names):
                 raise ValueError("two entries say what stands in one place")
-        folders = {key for entry in self.folders for key in entry.path.keys} | {
-            key for entry in self.files for key in entry.path.keys[:-1]
-        }
-        if any(entry.path.keys[-1] in folders for entry in self.files):
+        folder_keys = self.folder_keys
+        if any(entry.path.keys[-1] in folder_keys for entry in self.files):
             raise ValueError("a file has the path of a folder")
         return self
 

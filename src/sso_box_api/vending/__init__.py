@@ -1,5 +1,6 @@
 """Which token? Profiles decide what may be asked, the ledger lists what is out."""
 
+from sso_box_api.vending.closing import close_page, count_outstanding
 from sso_box_api.vending.ledger import (
     DamagedHandle,
     LedgerKeys,
@@ -11,13 +12,14 @@ from sso_box_api.vending.ledger import (
     spare_s,
     unknown_keys,
 )
-from sso_box_api.vending.limits import MintRate, close_surplus
+from sso_box_api.vending.limits import MintRate, close_surplus, forget_mints
 from sso_box_api.vending.probes import end_probe, take_probe
 from sso_box_api.vending.profiles import (
     Asking,
     Grant,
     Profiles,
     Resource,
+    TemplateFolder,
     check_answer,
     parse_resource,
 )
@@ -37,6 +39,7 @@ from sso_box_api.vending.sweep import (
     mark_revoked,
     put_off,
     take_pending,
+    wake_sweepers,
     worth_waiting,
 )
 
@@ -51,6 +54,7 @@ __all__ = [
     "Profiles",
     "Resource",
     "SealedVend",
+    "TemplateFolder",
     "VendKey",
     "bury",
     "check_answer",
@@ -58,12 +62,15 @@ __all__ = [
     "close_accounts",
     "close_due",
     "close_one",
+    "close_page",
     "close_surplus",
     "count_live",
+    "count_outstanding",
     "count_pending",
     "delete_expired",
     "end_probe",
     "find_live",
+    "forget_mints",
     "hurry",
     "insert",
     "insert_if",
@@ -75,5 +82,6 @@ __all__ = [
     "take_pending",
     "take_probe",
     "unknown_keys",
+    "wake_sweepers",
     "worth_waiting",
 ]

@@ -1,78 +1,72 @@
 """What one account may have out, and how fast it may have tokens minted.
 
-The ledger's rows count what all processes minted. What this process has under way, and
-what came to nothing at Box, has no row and is counted here.
-Functions take the session of a transaction that the caller opened and never commit;
-what only reads also takes the database.
+Functions take the session of a transaction that the caller opened and never commit.
 """
 
-import time
-from collections import deque
 from datetime import timedelta
 from math import ceil
-from typing import Final
 from uuid import UUID
 
-from cachetools import LRUCache
 from sqlalchemy import bindparam, func, select as core_select
-from sqlmodel import col, select, update
+from sqlalchemy.dialects.postgresql import array, insert
+from sqlmodel import col, delete, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.db import Database, execute
 from sso_box_api.errors import TooManyMints
 from sso_box_api.vending.sweep import PENDING_CHANNEL
-from sso_box_api.vending.tables import VEND, VendRow
+from sso_box_api.vending.tables import MINT_RATE, MintRateRow, VendRow
 
-_WINDOW_S = 60.0
-_ACCOUNTS = 10_000
+_WINDOW = timedelta(seconds=60)
 
 
 class MintRate:
     """So many mints in any minute for each account; ``per_minute`` 0 for no limit.
 
-    Exact in one process. Of other processes it knows what they have listed, not what
-    they have under way.
+    One row of an account counts what all processes begin, whatever comes of it at Box.
     """
 
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
-        self._begun: LRUCache[UUID, deque[float]] = LRUCache(_ACCOUNTS)
+        begun, now = MINT_RATE.c.begun, func.clock_timestamp()
+        oldest = begun[per_minute]
+        newest = array([now]).concat(begun[1 : per_minute - 1])
+        # By the clock at the end of the wait for the row, so the order stays right.
+        self._count = (
+            insert(MINT_RATE)
+            .values(account_id=bindparam("account"), begun=array([now]))
+            .on_conflict_do_update(
+                index_elements=["account_id"],
+                set_={"begun": newest},
+                where=or_(oldest.is_(None), oldest <= now - _WINDOW),
+            )
+            .returning(MINT_RATE.c.account_id)
+        )
+        left = func.extract("epoch", oldest + _WINDOW - now)
+        self._left = core_select(left).where(
+            MINT_RATE.c.account_id == bindparam("account")
+        )
 
     async def take(self, on: Database | AsyncSession, account_id: UUID) -> None:
-        """Count one more mint that begins now. Raises ``TooManyMints``."""
+        """Count one more mint that begins now. Raises ``TooManyMints``.
+
+        It is committed before Box is called: until then others of the account wait.
+        """
         if not self._per_minute:
             return
-        left_s = await _left_s(on, account_id, self._per_minute)
-        # Nothing is awaited from here on: of many at once each sees those before it.
-        now = time.monotonic()
-        begun = self._begun.setdefault(account_id, deque(maxlen=self._per_minute))
-        if left_s is None and len(begun) == self._per_minute:
-            left_s = begun[0] + _WINDOW_S - now
-        if left_s is not None and left_s > 0:
-            raise TooManyMints("mints of an account", retry_after=ceil(left_s))
-        begun.append(now)
+        values = {"account": account_id}
+        if not await execute(on, self._count, values):
+            [(left,)] = await execute(on, self._left, values)
+            left_s = float(left)
+            raise TooManyMints("mints of an account", retry_after=max(1, ceil(left_s)))
 
 
-_NOW: Final = func.clock_timestamp()
-_UNTIL: Final = VEND.c.minted_at + timedelta(seconds=_WINDOW_S)
-_LEFT: Final = (
-    core_select(func.extract("epoch", _UNTIL - _NOW))
-    .where(VEND.c.account_id == bindparam("account"), _UNTIL > _NOW)
-    .order_by(VEND.c.minted_at.desc())
-    .offset(bindparam("others"))
-    .limit(1)
-)
-
-
-async def _left_s(
-    on: Database | AsyncSession, account_id: UUID, most: int
-) -> float | None:
-    """For how many seconds the last ``most`` mints fill the window; None if they do not.
-
-    Those count, too, that were refused or revoked since: Box has made them.
-    """
-    rows = await execute(on, _LEFT, {"account": account_id, "others": most - 1})
-    return float(rows[0][0]) if rows else None
+async def forget_mints(session: AsyncSession) -> None:
+    """Delete the rows of accounts that had no token minted for a minute."""
+    latest = col(MintRateRow.begun)[1]
+    await session.exec(
+        delete(MintRateRow).where(latest <= func.clock_timestamp() - _WINDOW)
+    )
 
 
 async def close_surplus(session: AsyncSession, account_id: UUID, *, keep: int) -> int:

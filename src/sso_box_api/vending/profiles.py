@@ -64,6 +64,22 @@ class Resource:
         return f"{self.kind}:{self.id}"
 
 
+@dataclass(frozen=True, slots=True)
+class TemplateFolder:
+    """A folder that everybody has one of: ``path`` is what the template calls it.
+
+    Which one it is depends on the account. Until then it is in the place of the
+    resource, so that nothing can take such a grant for one without a resource: Box
+    knows no resource of this form.
+    """
+
+    path: str
+
+    @override
+    def __str__(self) -> str:
+        return f"template:{self.path}"
+
+
 def parse_resource(text: str | None) -> Resource | None:
     """Read a resource in one of the documented forms; ``folder:0`` means none.
 
@@ -88,12 +104,13 @@ def parse_resource(text: str | None) -> Resource | None:
 class Grant:
     """What a request may have: sorted scopes of one profile, on one resource or all.
 
+    A ``TemplateFolder`` is to be resolved before anything is asked of Box.
     ``max_life_s``: after which this service ends the token, None for Box's own time.
     """
 
     profile: str
     scopes: tuple[str, ...]
-    resource: Resource | None
+    resource: Resource | TemplateFolder | None
     max_life_s: int | None = None
 
 
@@ -162,6 +179,8 @@ class Profiles:
             told.append(f"not asked for: {' '.join(left)}")
         if rules.resource == "fixed":
             told.append("the profile fixes the resource")
+        if rules.resource == "template":
+            told.append("the profile is for each person's own folder of the template")
         if rules.max_life_s is not None:
             told.append(f"the profile ends it after {rules.max_life_s} s")
         return told
@@ -203,8 +222,14 @@ def _closed_by(rules: ProfileSettings, asking: Asking) -> str | None:
     return None
 
 
-def _on(rules: ProfileSettings, asked: Resource | None) -> Resource | None:
+def _on(
+    rules: ProfileSettings, asked: Resource | None
+) -> Resource | TemplateFolder | None:
     """What the token is bound to by the profile's rule. Raises ``BadResource``."""
+    if rules.template_folder is not None:
+        if asked is not None:
+            raise BadResource("template")
+        return TemplateFolder(rules.template_folder.keys[-1])
     if rules.resource == "fixed":
         fixed = parse_resource(rules.fixed_resource)
         if asked not in {None, fixed}:
@@ -237,5 +262,7 @@ def check_answer(
         if not set(scope.split()) <= set(grant.scopes) or not scope:
             raise BoxGrantedWrongScope("scope")
         asked = grant.resource
+        if isinstance(asked, TemplateFolder):
+            raise BoxGrantedWrongScope("resource_unresolved")
         if asked is not None and (kind, id_) != (asked.kind, asked.id):
             raise BoxGrantedWrongScope("resource")

@@ -66,7 +66,7 @@ async def close_one(
     )
     if (await session.exec(closing)).rowcount == 0:
         return False
-    await session.exec(select(func.pg_notify(PENDING_CHANNEL, "")))
+    await wake_sweepers(session)
     return True
 
 
@@ -82,7 +82,7 @@ async def close_accounts(session: AsyncSession, account_ids: Sequence[UUID]) -> 
     )
     count = (await session.exec(closing)).rowcount
     if count:
-        await session.exec(select(func.pg_notify(PENDING_CHANNEL, "")))
+        await wake_sweepers(session)
     return count
 
 
@@ -125,8 +125,13 @@ async def hurry(session: AsyncSession, account_id: UUID) -> int:
     )
     count = (await session.exec(freeing)).rowcount
     if count:
-        await session.exec(select(func.pg_notify(PENDING_CHANNEL, "")))
+        await wake_sweepers(session)
     return count
+
+
+async def wake_sweepers(session: AsyncSession) -> None:
+    """Tell every serve process at the commit that there is something to do."""
+    await session.exec(select(func.pg_notify(PENDING_CHANNEL, "")))
 
 
 async def take_pending(
@@ -232,7 +237,7 @@ async def bury(session: AsyncSession) -> None:
         update(VendRow)
         .where(
             col(VendRow.state) == "revoke_pending",
-            col(VendRow.expires_at) <= _long_dead(),
+            col(VendRow.expires_at) <= long_dead(),
         )
         .values(state="revoked")
     )
@@ -255,10 +260,11 @@ async def delete_expired(session: AsyncSession, *, limit: int) -> int:
 
 def _pending() -> tuple[ColumnElement[bool], ...]:
     pending = col(VendRow.state) == "revoke_pending"
-    return pending, col(VendRow.expires_at) > _long_dead()
+    return pending, col(VendRow.expires_at) > long_dead()
 
 
-def _long_dead() -> ColumnElement[datetime]:
+def long_dead() -> ColumnElement[datetime]:
+    """Select the moment by which what expired before it is dead at Box as well."""
     return func.clock_timestamp() - _CLOCKS_DIFFER
 
 

@@ -1,10 +1,11 @@
-"""The table of everything that was ever handed out and may still be alive."""
+"""The tables: everything that was handed out and may still be alive, and mints of late."""
 
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, DateTime, Index, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 _TIME = DateTime(timezone=True)
@@ -75,9 +76,24 @@ class VendRow(SQLModel, table=True):
             "revoke_at",
             postgresql_where=text("state = 'live' AND revoke_at IS NOT NULL"),
         ),
-        Index("ix_vend_account_minted", "account_id", "minted_at"),
     )
 
 
-# The same as a plain table: statements of it do without the object mapper.
+class MintRateRow(SQLModel, table=True):
+    """When the latest mints of an account began, newest first; a minute's worth.
+
+    Unlogged: a server that crashes forgets it, and to count waits for no disk. Without
+    a foreign key, whose check would wait for whoever locks the account just now.
+    """
+
+    __tablename__ = "mint_rate"
+
+    account_id: UUID = Field(primary_key=True)
+    begun: list[datetime] = Field(sa_type=ARRAY(_TIME))
+
+    __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+
+# The same as plain tables: statements of these do without the object mapper.
 VEND: Final = SQLModel.metadata.tables["vend"]
+MINT_RATE: Final = SQLModel.metadata.tables["mint_rate"]

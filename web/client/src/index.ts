@@ -68,7 +68,7 @@ export interface SsoBox {
   config(): Promise<Config>;
   /** End every Box token of this person, on all devices. */
   signOutEverywhere(): Promise<void>;
-  /** Forget all tokens: to be called when the person signs out of this page. */
+  /** Forget all tokens: to be called when the person signs in or out of this page. */
   clear(): void;
 }
 
@@ -108,6 +108,11 @@ export function createSsoBox(options: SsoBoxOptions): SsoBox {
     return fetchWith(await tokens.get(ask), url, init);
   }
 
+  function clear(): void {
+    tokens.clear();
+    service.forget();
+  }
+
   return {
     boxToken: (profile, narrowing) => tokens.get({ ...narrowing, profile }),
     boxFetch,
@@ -117,10 +122,12 @@ export function createSsoBox(options: SsoBoxOptions): SsoBox {
     me: () => service.ask("/v1/me"),
     config: () => service.askOpenly("/v1/config"),
     async signOutEverywhere() {
-      await service.ask("/v1/tokens", { method: "DELETE" });
-      tokens.clear();
+      // After a lost answer the second try is refused, as every earlier login is.
+      const call = { method: "DELETE", doneBefore: "signed_out" };
+      await service.ask("/v1/tokens", call);
+      clear();
     },
-    clear: () => tokens.clear(),
+    clear,
   };
 }
 

@@ -1,7 +1,7 @@
 /** The client's questions, answered by a `UserManager` of oidc-client-ts. */
 
 import type { SigninRedirectArgs, UserManager } from "oidc-client-ts";
-import { unreachable } from "./errors.js";
+import { type LoginRequired, unreachable } from "./errors.js";
 import type { SsoBox, SsoBoxOptions } from "./index.js";
 import { createNonceProof } from "./nonce.js";
 
@@ -65,6 +65,16 @@ export async function signInWithProof(
   const { verifier, nonce } = await createNonceProof();
   const state: LoginState = { nonceVerifier: verifier };
   await users.signinRedirect({ ...args, nonce, state });
+}
+
+/** What the service wants of the next login (RFC 9470), such as one from now on. */
+export function demandsOf(
+  reason: LoginRequired | null,
+): Pick<SigninRedirectArgs, "max_age" | "acr_values"> {
+  return {
+    ...(reason?.maxAge !== undefined && { max_age: reason.maxAge }),
+    ...(reason?.acrValues !== undefined && { acr_values: reason.acrValues }),
+  };
 }
 
 // Of RFC 6749 section 4.1.2.1: the provider's own trouble, and no word on the login.

@@ -290,8 +290,11 @@ export interface components {
         readonly PublicProfile: {
             /** Name */
             readonly name: string;
-            /** Resource */
-            readonly resource: string;
+            /**
+             * Resource
+             * @enum {string}
+             */
+            readonly resource: "none" | "optional" | "required" | "fixed" | "template";
             /** Scopes */
             readonly scopes: readonly string[];
         };
@@ -335,7 +338,7 @@ export interface components {
              * Database
              * @enum {string}
              */
-            readonly database: "ok" | "unavailable";
+            readonly database: "ok" | "grace" | "unavailable";
             /** Left Over Box Users */
             readonly left_over_box_users: number | null;
             /** Pending Revocations */
@@ -349,6 +352,8 @@ export interface components {
              * @enum {string}
              */
             readonly status: "ok" | "degraded" | "unavailable";
+            /** Suspensions */
+            readonly suspensions: number | null;
         };
         /**
          * TokenRequest

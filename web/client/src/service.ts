@@ -25,6 +25,8 @@ export interface ServiceOptions {
 export interface Call {
   readonly method?: string;
   readonly body?: Readonly<Record<string, unknown>>;
+  /** The code of a refusal that says: this was done before. */
+  readonly doneBefore?: string;
 }
 
 // Longer than the service lets a first login wait, so that the service decides.
@@ -59,6 +61,11 @@ export class Service {
       }
       throw error;
     }
+  }
+
+  /** Somebody has signed in or out: what was said is said anew. */
+  forget(): void {
+    this.#saidSo = false;
   }
 
   /** What needs nobody to be signed in. */
@@ -126,7 +133,11 @@ export class Service {
       // The browser's own error names the address only, but says nothing more either.
       throw unreachable("service_unreachable");
     });
-    if (!answer.ok) throw await errorOf(answer);
+    if (!answer.ok) {
+      const error = await errorOf(answer);
+      if (error.code === call.doneBefore) return undefined as T;
+      throw error;
+    }
     if (answer.status === 204) return undefined as T;
     return (await answer.json().catch(() => {
       throw unreachable("service_unreachable");

@@ -114,6 +114,15 @@ describe("401 of the service", () => {
     await box.me().catch(() => undefined);
     expect(onLoginRequired).toHaveBeenCalledTimes(2);
   });
+
+  test("the page is told again of the next login, however it ends", async () => {
+    const { box, onLoginRequired } = page();
+    wire.always = () => problem(401, "signed_out");
+    await box.me().catch(() => undefined);
+    box.clear();
+    await box.me().catch(() => undefined);
+    expect(onLoginRequired).toHaveBeenCalledTimes(2);
+  });
 });
 
 describe("error types", () => {
@@ -244,6 +253,27 @@ describe("what is sent", () => {
     });
     await box.boxToken();
     expect(wire.sent).toHaveLength(3);
+  });
+
+  test("signing out everywhere once more, after a lost answer, is signed out", async () => {
+    const { box, onLoginRequired } = page();
+    wire.once(
+      () => Promise.reject(new TypeError("Failed to fetch")),
+      () => problem(401, "signed_out"),
+    );
+    await expect(box.signOutEverywhere()).rejects.toMatchObject({
+      code: "service_unreachable",
+    });
+    await box.signOutEverywhere();
+    expect(wire.sent.map(({ method }) => method)).toEqual(["DELETE", "DELETE"]);
+    expect(onLoginRequired).not.toHaveBeenCalled();
+  });
+
+  test("signing out everywhere fails where the login has ended otherwise", async () => {
+    const { box, onLoginRequired } = page();
+    wire.always = () => problem(401, "token_expired", INVALID);
+    await expect(box.signOutEverywhere()).rejects.toBeInstanceOf(LoginRequired);
+    expect(onLoginRequired).toHaveBeenCalledOnce();
   });
 
   test("the configuration is asked for without a token", async () => {

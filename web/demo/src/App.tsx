@@ -1,12 +1,12 @@
 /** The states of the page, in the order in which a person meets them. */
 
-import type { LoginRequired } from "@sso-box/client";
 import { SsoBoxProvider, useSsoBox } from "@sso-box/react";
 import type { SigninRedirectArgs } from "oidc-client-ts";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useAuth } from "react-oidc-context";
 import { type Boot, boot } from "./boot.js";
 import { Home } from "./Home.js";
+import { loginEnded } from "./me.js";
 import { Failure, Loading, Welcome } from "./states.js";
 import { who } from "./who.js";
 
@@ -39,12 +39,6 @@ export function App() {
   );
 }
 
-const WORDS: Readonly<Record<string, string>> = {
-  signed_out: "You were signed out everywhere, here too.",
-  token_expired: "Your login has ended.",
-  not_signed_in: "Your login has ended.",
-};
-
 function Gate({ addresses }: Pick<Boot, "addresses">) {
   const { isLoading, user, error } = useAuth();
   const { loginRequired } = useSsoBox();
@@ -63,8 +57,7 @@ function Gate({ addresses }: Pick<Boot, "addresses">) {
   }
   if (isLoading || login.isReturning) return <Loading what="Signing you in" />;
   if (loginRequired) {
-    const words = WORDS[loginRequired.code] ?? "Please sign in again.";
-    return <Welcome notice={words} onSignIn={login.start} />;
+    return <Welcome notice={loginEnded(loginRequired)} onSignIn={login.start} />;
   }
   if (!user) {
     const isNews = error && !/login_required/.test(error.message);
@@ -74,18 +67,10 @@ function Gate({ addresses }: Pick<Boot, "addresses">) {
   return <Home addresses={addresses} />;
 }
 
-/** What the service wants of the next login (RFC 9470), such as one from now on. */
-function demandsOf(reason: LoginRequired | null): SigninRedirectArgs {
-  return {
-    ...(reason?.maxAge !== undefined && { max_age: reason.maxAge }),
-    ...(reason?.acrValues !== undefined && { acr_values: reason.acrValues }),
-  };
-}
-
 /** Leaving for the login, and coming back by oneself after a reload. */
 function useLogin() {
   const { isLoading, user, error: refusal } = useAuth();
-  const { signIn, loginRequired } = useSsoBox();
+  const { signIn } = useSsoBox();
   const [error, setError] = useState<unknown>();
   const [isLeaving, setLeaving] = useState(false);
   const leave = useCallback(
@@ -112,7 +97,7 @@ function useLogin() {
   }, [wantsBack, again]);
   const start = useCallback(() => {
     who.forget();
-    leave(demandsOf(loginRequired));
-  }, [leave, loginRequired]);
+    leave();
+  }, [leave]);
   return { start, again, error, isReturning: isLeaving || (wantsBack && !error) };
 }

@@ -4,7 +4,13 @@ import type { SsoBoxError } from "@sso-box/client";
 import { useElementsToken, useSsoBox } from "@sso-box/react";
 import { useEffect, useRef, useState } from "react";
 import type { Addresses } from "./boot.js";
-import { type Item, loadExplorer, nameForReaders, onFileRow } from "./elements.js";
+import {
+  type ContentExplorer,
+  type Item,
+  loadElement,
+  nameForReaders,
+  onFileRow,
+} from "./elements.js";
 
 const PROFILE = "explorer";
 
@@ -12,15 +18,20 @@ interface ExplorerProps {
   readonly addresses: Addresses;
   /** To be shown. Stable, or the Explorer starts anew. */
   readonly onFile: (file: Item) => void;
+  /** Where the person is now. Stable, or the Explorer starts anew. */
+  readonly onFolder: (folder: Item) => void;
+  /** Where it changes, there is more to be seen than was listed. */
+  readonly stamp: string;
 }
 
 type Phase = "loading" | "ready" | SsoBoxError | Error;
 
-export function Explorer({ addresses, onFile }: ExplorerProps) {
+export function Explorer({ addresses, onFile, onFolder, stamp }: ExplorerProps) {
   const { box } = useSsoBox();
   const token = useElementsToken({ profile: PROFILE });
   const boxPreview = addresses.boxPreview ?? false;
   const place = useRef<HTMLDivElement>(null);
+  const present = useRef<ContentExplorer>(undefined);
   const [phase, setPhase] = useState<Phase>("loading");
   const [round, setRound] = useState(0);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a round tries again
@@ -29,11 +40,13 @@ export function Explorer({ addresses, onFile }: ExplorerProps) {
     let isCurrent = true;
     setPhase("loading");
     // The first token makes the Box user: before the Explorer asks for its folder.
-    Promise.all([loadExplorer(), box.boxToken(PROFILE)]).then(
+    Promise.all([loadElement("ContentExplorer"), box.boxToken(PROFILE)]).then(
       ([ContentExplorer]) => {
         if (!isCurrent || !place.current) return;
         const explorer = new ContentExplorer();
+        present.current = explorer;
         const unnamed = nameForReaders(place.current);
+        explorer.addListener("navigate", onFolder);
         explorer.show("0", token, {
           container: place.current,
           apiHost: addresses.box,
@@ -59,10 +72,19 @@ export function Explorer({ addresses, onFile }: ExplorerProps) {
     );
     return () => {
       isCurrent = false;
+      present.current = undefined;
       // Not within React's own work: the Explorer has a React of its own.
       setTimeout(() => stop());
     };
-  }, [addresses.box, boxPreview, box, token, onFile, round]);
+  }, [addresses.box, boxPreview, box, token, onFile, onFolder, round]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a stamp looks again
+  useEffect(() => {
+    try {
+      present.current?.getComponent().refreshCollection();
+    } catch {
+      // It shows something else than a folder, or nothing yet.
+    }
+  }, [stamp]);
   const isError = phase instanceof Error;
   return (
     <section className="explorer" aria-label="Files" aria-busy={phase === "loading"}>

@@ -2,27 +2,30 @@
 
 import type { Me, SsoBoxError } from "@sso-box/client";
 import { useMe, useSsoBox } from "@sso-box/react";
-import { useState } from "react";
+import { useCallback, useState } from "react";
 import { useAuth } from "react-oidc-context";
 import type { Addresses } from "./boot.js";
 import { Explorer } from "./Explorer.js";
 import type { Item } from "./elements.js";
 import { Inspector } from "./Inspector.js";
+import { noAccess, setUpOf } from "./me.js";
 import { Preview } from "./Preview.js";
+import { SetUpCard } from "./SetUpCard.js";
+import { Uploader } from "./Uploader.js";
 import { who } from "./who.js";
 
 // Often, so that the demo shows it; 15 seconds would do for most.
-const LOOK_AGAIN_MS = 1500;
+const LOOK_AGAIN_MS = 1000;
 
-const NO_ACCESS: Readonly<Record<string, string>> = {
-  locked: "An administrator has locked your account.",
-  removed: "Your account was removed. An administrator can help.",
-};
+const ROOT: Item = { id: "0", type: "folder", name: "All Files" };
+
+/** What is beside the files: a look at one of them, or a way into a folder. */
+type Beside = { readonly file: Item } | { readonly folder: Item };
 
 export function Home({ addresses }: { readonly addresses: Addresses }) {
   const { data: me, error } = useMe({ every: LOOK_AGAIN_MS });
-  const [file, setFile] = useState<Item>();
-  const refusal = NO_ACCESS[me?.box?.state ?? ""];
+  const setUp = setUpOf(me);
+  const refusal = noAccess(me);
   return (
     <>
       <Header />
@@ -34,23 +37,70 @@ export function Home({ addresses }: { readonly addresses: Addresses }) {
             {refusal}
           </p>
         ) : (
-          <div className={file ? "files with-preview" : "files"}>
-            <Explorer addresses={addresses} onFile={setFile} />
-            {file && (
-              <Preview
-                key={file.id}
-                file={file}
-                addresses={addresses}
-                onClose={() => setFile(undefined)}
-              />
+          <>
+            {setUp.notice && (
+              <p className="notice" role="status">
+                {setUp.notice}
+              </p>
             )}
-          </div>
+            <Files addresses={addresses} done={setUp.done} />
+          </>
         )}
         <div className="cards">
           <Identity me={me} />
+          {setUp.steps.length > 0 && <SetUpCard setUp={setUp} />}
           <Inspector addresses={addresses} />
         </div>
       </main>
+    </>
+  );
+}
+
+interface FilesProps {
+  readonly addresses: Addresses;
+  /** How many steps of the first day's set-up are done. */
+  readonly done: number;
+}
+
+function Files({ addresses, done }: FilesProps) {
+  const [folder, setFolder] = useState(ROOT);
+  const [beside, setBeside] = useState<Beside>();
+  const [uploads, setUploads] = useState(0);
+  const look = useCallback((file: Item) => setBeside({ file }), []);
+  const close = useCallback(() => setBeside(undefined), []);
+  const onComplete = useCallback(() => setUploads((number) => number + 1), []);
+  return (
+    <>
+      <div className="tools">
+        <button type="button" onClick={() => setBeside({ folder })}>
+          Send files to {folder.name}
+        </button>
+      </div>
+      <div className={beside ? "files with-panel" : "files"}>
+        <Explorer
+          addresses={addresses}
+          onFile={look}
+          onFolder={setFolder}
+          stamp={`${done} ${uploads}`}
+        />
+        {beside && "file" in beside && (
+          <Preview
+            key={beside.file.id}
+            file={beside.file}
+            addresses={addresses}
+            onClose={close}
+          />
+        )}
+        {beside && "folder" in beside && (
+          <Uploader
+            key={beside.folder.id}
+            folder={beside.folder}
+            addresses={addresses}
+            onComplete={onComplete}
+            onClose={close}
+          />
+        )}
+      </div>
     </>
   );
 }

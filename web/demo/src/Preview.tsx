@@ -4,6 +4,7 @@ import { useSsoBox } from "@sso-box/react";
 import { useEffect, useState } from "react";
 import type { Addresses } from "./boot.js";
 import type { Item } from "./elements.js";
+import { Panel } from "./Panel.js";
 
 const IMAGES: Readonly<Record<string, string>> = {
   png: "image/png",
@@ -30,15 +31,14 @@ interface PreviewProps {
 export function Preview({ file, addresses, onClose }: PreviewProps) {
   const shown = useContent(file, addresses);
   return (
-    <aside className="preview" aria-label={`Preview of ${file.name}`}>
-      <div className="bar">
-        <h2>{file.name}</h2>
-        <button type="button" onClick={onClose} aria-label="Close the preview">
-          ✕
-        </button>
-      </div>
+    <Panel
+      label={`Preview of ${file.name}`}
+      title={file.name}
+      close="Close the preview"
+      onClose={onClose}
+    >
       <Content name={file.name} shown={shown} />
-    </aside>
+    </Panel>
   );
 }
 

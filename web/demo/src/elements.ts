@@ -1,4 +1,4 @@
-/** Box's Content Explorer, loaded from beside the page once somebody is signed in. */
+/** Box UI Elements, loaded from beside the page once somebody is signed in. */
 
 export interface Item {
   readonly id: string;
@@ -6,35 +6,49 @@ export interface Item {
   readonly name: string;
 }
 
-interface ContentExplorer {
+interface BoxElement {
   show(folderId: string, token: unknown, options: Record<string, unknown>): void;
   hide(): void;
-  getComponent(): { state: { currentCollection: { items?: readonly Item[] } } };
+  addListener(event: string, listener: (data: never) => void): void;
+}
+
+export interface ContentExplorer extends BoxElement {
+  getComponent(): {
+    readonly state: { readonly currentCollection: { items?: readonly Item[] } };
+    /** Throws where no folder is shown. */
+    refreshCollection(): void;
+  };
+}
+
+interface Elements {
+  readonly ContentExplorer: new () => ContentExplorer;
+  readonly ContentUploader: new () => BoxElement;
 }
 
 declare global {
   interface Window {
-    Box?: { ContentExplorer: new () => ContentExplorer };
+    Box?: Partial<Elements>;
   }
 }
 
-let loaded: Promise<new () => ContentExplorer> | undefined;
+const SCRIPTS: Readonly<Record<keyof Elements, string>> = {
+  ContentExplorer: "/elements/explorer.js",
+  ContentUploader: "/elements/uploader.js",
+};
 
-export async function loadExplorer(): Promise<new () => ContentExplorer> {
-  loaded ??= load().catch((error) => {
-    loaded = undefined;
-    throw error;
-  });
-  return loaded;
-}
+const loaded = new Map<string, Promise<unknown>>();
 
-async function load(): Promise<new () => ContentExplorer> {
+export async function loadElement<Name extends keyof Elements>(
+  name: Name,
+): Promise<Elements[Name]> {
   await Promise.all([
-    added("link", { rel: "stylesheet", href: "/elements/explorer.css" }),
-    added("script", { src: "/elements/explorer.js" }),
+    // The Explorer's, which has the Uploader's in it.
+    once("link", "/elements/explorer.css", { rel: "stylesheet" }),
+    once("script", SCRIPTS[name]),
   ]);
-  if (!window.Box) throw new Error("Box UI Elements did not start.");
-  return window.Box.ContentExplorer;
+  const element = window.Box?.[name];
+  if (!element) throw new Error("Box UI Elements did not start.");
+  return element;
 }
 
 /**
@@ -83,12 +97,24 @@ export function nameForReaders(place: HTMLElement): () => void {
   return () => observer.disconnect();
 }
 
-async function added<Tag extends "link" | "script">(
-  tag: Tag,
-  properties: Partial<HTMLElementTagNameMap[Tag]>,
+/** Add it to the page; what could not be loaded is tried again the next time. */
+async function once(
+  tag: "link" | "script",
+  address: string,
+  properties: { readonly rel?: string } = {},
 ): Promise<void> {
+  const adding = loaded.get(address) ?? added(tag, address, properties);
+  loaded.set(address, adding);
+  await adding.catch((error) => {
+    loaded.delete(address);
+    throw error;
+  });
+}
+
+async function added(tag: "link" | "script", address: string, properties: object) {
   await new Promise((resolve, reject) => {
     const element = Object.assign(document.createElement(tag), properties);
+    element.setAttribute(tag === "link" ? "href" : "src", address);
     element.onload = resolve;
     element.onerror = () => reject(new Error("Box UI Elements cannot be loaded."));
     document.head.append(element);

@@ -1,7 +1,7 @@
 /** What a page asks for, as state of a component. */
 
 import type { ElementsOptions, ElementsToken, Me, SsoBoxError } from "@sso-box/client";
-import { useCallback, useEffect, useMemo, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useSsoBox } from "./provider.js";
 
 export interface Asked<T> {
@@ -50,12 +50,22 @@ export interface MeOptions {
 /** Who is signed in, and the Box user. */
 export function useMe({ every }: MeOptions = {}): Asked<Me> {
   const { box, loginRequired } = useSsoBox();
-  const asked = useAsked(useCallback(() => box.me(), [box]));
+  const asking = useRef(0);
+  const ask = useCallback(async () => {
+    asking.current += 1;
+    try {
+      return await box.me();
+    } finally {
+      asking.current -= 1;
+    }
+  }, [box]);
+  const asked = useAsked(ask);
   const { reload } = asked;
   useEffect(() => {
     if (every === undefined || loginRequired) return;
     const timer = setInterval(() => {
-      if (document.visibilityState === "visible") reload();
+      // Not past one that is under way: a slow answer would never be the latest.
+      if (document.visibilityState === "visible" && !asking.current) reload();
     }, every);
     return () => clearInterval(timer);
   }, [every, reload, loginRequired]);

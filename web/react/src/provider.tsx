@@ -6,7 +6,12 @@ import {
   type SsoBox,
   type SsoBoxOptions,
 } from "@sso-box/client";
-import { answersOf, forgetWith, signInWithProof } from "@sso-box/client/oidc";
+import {
+  answersOf,
+  demandsOf,
+  forgetWith,
+  signInWithProof,
+} from "@sso-box/client/oidc";
 import type { SigninRedirectArgs, UserManager } from "oidc-client-ts";
 import {
   createContext,
@@ -31,7 +36,7 @@ export interface SsoBoxContext {
   readonly box: SsoBox;
   /** Why the person has to log in again, null while all is well. */
   readonly loginRequired: LoginRequired | null;
-  /** Leaves the page. */
+  /** Leaves the page, with what the service wants of the login (RFC 9470). */
   signIn(args?: SigninRedirectArgs): Promise<void>;
   /** End every Box token of this person, then the login at the provider. */
   signOutEverywhere(): Promise<void>;
@@ -69,14 +74,24 @@ function BoxProvider(props: SsoBoxProviderProps) {
     });
   }, [userManager, baseUrl, boxOrigins, nonceProof]);
   useEffect(() => forgetWith(userManager.events, box), [userManager, box]);
+  useEffect(() => {
+    if (!loginRequired) return;
+    // A login that did not leave the page, in a window of its own for example.
+    return userManager.events.addUserLoaded(() => {
+      box.clear();
+      setLoginRequired(null);
+    });
+  }, [userManager, box, loginRequired]);
   const context = useMemo<SsoBoxContext>(
     () => ({
       box,
       loginRequired,
-      signIn: (args) =>
-        nonceProof
-          ? signInWithProof(userManager, args)
-          : userManager.signinRedirect(args),
+      signIn: (args) => {
+        const all = { ...demandsOf(loginRequired), ...args };
+        return nonceProof
+          ? signInWithProof(userManager, all)
+          : userManager.signinRedirect(all);
+      },
       async signOutEverywhere() {
         await box.signOutEverywhere();
         await userManager.signoutRedirect();

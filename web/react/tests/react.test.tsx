@@ -6,7 +6,7 @@ import {
   WebStorageStateStore,
 } from "oidc-client-ts";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { problem, token, Wire } from "../../client/tests/wire.js";
+import { held, problem, token, Wire } from "../../client/tests/wire.js";
 import {
   type SsoBoxContext,
   SsoBoxProvider,
@@ -106,6 +106,16 @@ describe("useMe", () => {
     expect(wire.sent).toHaveLength(length);
   });
 
+  test("waits for an answer that is slow, and shows it", async () => {
+    const late = held(() => Response.json(ADA));
+    wire.once(late.answer);
+    page(() => <Greeting every={5} />);
+    await new Promise((wake) => setTimeout(wake, 30));
+    expect(wire.sent).toHaveLength(1);
+    late.letGo();
+    await screen.findByText("Ada, well");
+  });
+
   test("does not ask again while nobody looks", async () => {
     vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
     page(() => <Greeting every={5} />);
@@ -147,6 +157,18 @@ describe("the provider", () => {
     expect(screen.getByText("signed_out")).toBeTruthy();
   });
 
+  test("is content again once somebody has logged in beside the page", async () => {
+    wire.once(() => problem(401, "signed_out"));
+    const now = context();
+    await act(() => now().box.boxToken().catch(String));
+    expect(screen.getByText("signed_out")).toBeTruthy();
+    await act(() => signIn("ada"));
+    expect(screen.getByText("all is well")).toBeTruthy();
+    wire.once(() => problem(401, "signed_out"));
+    await act(() => now().box.boxToken().catch(String));
+    expect(screen.getByText("signed_out")).toBeTruthy();
+  });
+
   test("sends the proof only where it was told to", async () => {
     const without = context();
     await act(() => signIn("ada"));
@@ -168,6 +190,18 @@ describe("the provider", () => {
     expect(redirect.mock.calls[1]?.[0]).toMatchObject({
       nonce: expect.stringMatching(/^[\w-]{43}$/),
     });
+  });
+
+  test("asks at the login for what the service wants of it", async () => {
+    const redirect = vi.spyOn(users, "signinRedirect").mockResolvedValue();
+    const challenge =
+      'Bearer realm="x", error="insufficient_user_authentication", max_age="0", acr_values="mfa"';
+    wire.once(() => problem(401, "signed_out", { "WWW-Authenticate": challenge }));
+    const now = context();
+    await act(() => now().box.boxToken().catch(String));
+    await now().signIn({ login_hint: "ada" });
+    const wanted = { max_age: 0, acr_values: "mfa", login_hint: "ada" };
+    expect(redirect).toHaveBeenCalledWith(wanted);
   });
 
   test("signs out at the service first, then at the provider", async () => {

@@ -51,11 +51,20 @@ export interface MeOptions {
 /** Who is signed in, and the Box user. */
 export function useMe({ every }: MeOptions = {}): Asked<Me> {
   const { box, loginRequired } = useSsoBox();
-  const asked = useAsked(() => box.me());
+  let asking = 0;
+  const asked = useAsked(async () => {
+    asking += 1;
+    try {
+      return await box.me();
+    } finally {
+      asking -= 1;
+    }
+  });
   if (every !== undefined) {
     const timer = setInterval(() => {
-      const isWanted = document.visibilityState === "visible" && !loginRequired.value;
-      if (isWanted) void asked.reload();
+      const isLookedAt = document.visibilityState === "visible" && !loginRequired.value;
+      // Not past one that is under way: a slow answer would never be the latest.
+      if (isLookedAt && !asking) void asked.reload();
     }, every);
     onScopeDispose(() => clearInterval(timer));
   }

@@ -6,7 +6,12 @@ import {
   type SsoBox,
   type SsoBoxOptions,
 } from "@sso-box/client";
-import { answersOf, forgetWith, signInWithProof } from "@sso-box/client/oidc";
+import {
+  answersOf,
+  demandsOf,
+  forgetWith,
+  signInWithProof,
+} from "@sso-box/client/oidc";
 import type { SigninRedirectArgs, User, UserManager } from "oidc-client-ts";
 import { type App, type InjectionKey, inject, type Ref, ref, shallowRef } from "vue";
 
@@ -27,7 +32,7 @@ export interface SsoBoxContext {
   readonly error: Readonly<Ref<Error | null>>;
   /** Why the person has to log in again, null while all is well. */
   readonly loginRequired: Readonly<Ref<LoginRequired | null>>;
-  /** Leaves the page. */
+  /** Leaves the page, with what the service wants of the login (RFC 9470). */
   signIn(args?: SigninRedirectArgs): Promise<void>;
   /** End every Box token of this person, then the login at the provider. */
   signOutEverywhere(): Promise<void>;
@@ -70,6 +75,10 @@ function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOpti
     forgetWith(userManager.events, box),
     userManager.events.addUserLoaded((loaded) => {
       user.value = loaded;
+      if (!loginRequired.value) return;
+      // A login that did not leave the page, in a window of its own for example.
+      box.clear();
+      loginRequired.value = null;
     }),
     userManager.events.addUserUnloaded(() => {
       user.value = null;
@@ -81,10 +90,12 @@ function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOpti
     isLoading,
     error,
     loginRequired,
-    signIn: (args) =>
-      nonceProof
-        ? signInWithProof(userManager, args)
-        : userManager.signinRedirect(args),
+    signIn(args) {
+      const all = { ...demandsOf(loginRequired.value), ...args };
+      return nonceProof
+        ? signInWithProof(userManager, all)
+        : userManager.signinRedirect(all);
+    },
     async signOutEverywhere() {
       await box.signOutEverywhere();
       await userManager.signoutRedirect();

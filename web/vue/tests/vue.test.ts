@@ -6,7 +6,7 @@ import {
 } from "oidc-client-ts";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type App, createApp, h } from "vue";
-import { problem, token, Wire } from "../../client/tests/wire.js";
+import { held, problem, token, Wire } from "../../client/tests/wire.js";
 import {
   createSsoBoxPlugin,
   type SsoBoxContext,
@@ -126,6 +126,16 @@ describe("useMe", () => {
     expect(wire.sent).toHaveLength(length);
   });
 
+  test("waits for an answer that is slow, and shows it", async () => {
+    const late = held(() => Response.json(ADA));
+    wire.once(late.answer);
+    greeting(5);
+    await new Promise((wake) => setTimeout(wake, 30));
+    expect(wire.sent).toHaveLength(1);
+    late.letGo();
+    await shows("Ada, well");
+  });
+
   test("does not ask again once the component is gone", async () => {
     greeting(5);
     await shows("Ada, well");
@@ -188,6 +198,18 @@ describe("the plugin", () => {
     await shows("signed_out");
   });
 
+  test("is content again once somebody has logged in beside the page", async () => {
+    wire.once(() => problem(401, "signed_out"));
+    const { box } = context();
+    await box.boxToken().catch(String);
+    await shows("signed_out");
+    await signIn("ada");
+    await shows("all is well");
+    wire.once(() => problem(401, "signed_out"));
+    await box.boxToken().catch(String);
+    await shows("signed_out");
+  });
+
   test("sends the proof only where it was told to", async () => {
     const without = context();
     await signIn("ada");
@@ -209,6 +231,18 @@ describe("the plugin", () => {
     expect(redirect.mock.calls[1]?.[0]).toMatchObject({
       nonce: expect.stringMatching(/^[\w-]{43}$/),
     });
+  });
+
+  test("asks at the login for what the service wants of it", async () => {
+    const redirect = vi.spyOn(users, "signinRedirect").mockResolvedValue();
+    const challenge =
+      'Bearer realm="x", error="insufficient_user_authentication", max_age="0", acr_values="mfa"';
+    wire.once(() => problem(401, "signed_out", { "WWW-Authenticate": challenge }));
+    const { box, signIn } = context();
+    await box.boxToken().catch(String);
+    await signIn({ login_hint: "ada" });
+    const wanted = { max_age: 0, acr_values: "mfa", login_hint: "ada" };
+    expect(redirect).toHaveBeenCalledWith(wanted);
   });
 
   test("signs out at the service first, then at the provider", async () => {
