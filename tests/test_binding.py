@@ -256,6 +256,16 @@ async def test_the_single_statement_binds_nobody_where_there_is_more_to_judge(
     assert await _rows(parts, rows) == found
 
 
+async def test_nobody_of_a_suspended_provider_gets_rows_by_the_single_statement(
+    parts: Parts,
+) -> None:
+    async with parts.database.transaction() as session:
+        await accounts.suspend(session, "provider", ADA.provider, "")
+    claim: dict[str, Any] = {"realm": "", "box_app": parts.box_app, "lease_s": 1.0}
+    assert (await accounts.claim_new(parts.database, ADA, kind="app", **claim)) is None
+    assert await _rows(parts, "SELECT id FROM account") == []
+
+
 async def test_only_the_first_makes_the_rows_and_has_the_claim(parts: Parts) -> None:
     claim: dict[str, Any] = {"realm": "", "box_app": parts.box_app, "lease_s": 1.0}
     claims = await asyncio.gather(

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import Account
+from sso_box_api.errors import DatabaseUnavailable
 from sso_box_api.parts import Parts
 from sso_box_api.vending import LiveVend, VendKey
 from tests.support.administration import candidate_of, scalar, somebody_waits
@@ -81,3 +82,20 @@ async def test_a_token_is_listed_where_it_waited_for_what_leaves_the_gate_open(
     assert vend is not None
     row = await scalar(parts, "SELECT id FROM vend WHERE profile = 'preview'")
     assert row == vend.id
+
+
+async def test_whoever_closes_a_suspension_waits_for_a_token_that_is_being_listed(
+    api: Api, parts: Parts
+) -> None:
+    await api.exchange()
+    account = (await candidate_of(parts)).account
+    async with parts.database.transaction() as session:
+        await (await session.connection()).execute(text(HELD))
+        listing = asyncio.create_task(_list(parts, account))
+        while not listing.done() and not await somebody_waits(parts):
+            await asyncio.wait([listing], timeout=0.01)
+        exclusively = text("LOCK TABLE suspension IN EXCLUSIVE MODE NOWAIT")
+        with pytest.raises(DatabaseUnavailable, match="55P03"):
+            async with parts.database.transaction() as other:
+                await (await other.connection()).execute(exclusively)
+    assert await listing is not None
