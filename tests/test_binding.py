@@ -223,6 +223,66 @@ async def test_the_kind_is_that_of_the_user_who_was_bound(parts: Parts) -> None:
     assert bound.kind == "app"
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "UPDATE account SET box_user_id = '12'",
+        "UPDATE account SET removed_at = now()",
+        (
+            "INSERT INTO box_orphan (box_user_id, account_id, reason, spare)"
+            " SELECT '11', id, '', true FROM account"
+        ),
+        (
+            "INSERT INTO account (id, kind, realm, external_app_user_id, box_client_id,"
+            " box_enterprise_id, box_user_id)"
+            " SELECT gen_random_uuid(), 'app', '', 'another', 'c', 'e', '11' FROM account"
+        ),
+    ],
+    ids=["bound", "removed", "listed as left over", "somebody else's"],
+)
+async def test_the_single_statement_binds_nobody_where_there_is_more_to_judge(
+    parts: Parts, before: str
+) -> None:
+    claim: dict[str, Any] = {"realm": "", "box_app": parts.box_app, "lease_s": 1.0}
+    won = await accounts.claim_new(parts.database, ADA, kind="app", **claim)
+    assert won is not None
+    await _run(parts, before)
+    rows = "SELECT id, box_user_id, bound_at FROM account ORDER BY id"
+    found = await _rows(parts, rows)
+    bound = await accounts.record_new(
+        parts.database, won.account, "11", kind="app", settle_s=1.0
+    )
+    assert bound is None
+    assert await _rows(parts, rows) == found
+
+
+async def test_nobody_of_a_suspended_provider_gets_rows_by_the_single_statement(
+    parts: Parts,
+) -> None:
+    async with parts.database.transaction() as session:
+        await accounts.suspend(session, "provider", ADA.provider, "")
+    claim: dict[str, Any] = {"realm": "", "box_app": parts.box_app, "lease_s": 1.0}
+    assert (await accounts.claim_new(parts.database, ADA, kind="app", **claim)) is None
+    assert await _rows(parts, "SELECT id FROM account") == []
+
+
+async def test_only_the_first_makes_the_rows_and_has_the_claim(parts: Parts) -> None:
+    claim: dict[str, Any] = {"realm": "", "box_app": parts.box_app, "lease_s": 1.0}
+    claims = await asyncio.gather(
+        *(
+            accounts.claim_new(parts.database, ADA, kind="app", **claim)
+            for _ in range(5)
+        )
+    )
+    [won] = [claim for claim in claims if claim is not None]
+    assert await _rows(parts, "SELECT id, claim_fence FROM account") == [
+        (won.account.id, won.fence)
+    ]
+    assert await _rows(parts, "SELECT id, account_id FROM identity") == [
+        (won.account.identity_id, won.account.id)
+    ]
+
+
 async def test_duplicates_found_by_look_up_bind_the_oldest_and_report_the_rest(
     new_binder: Any, parts: Parts, box: Control, enterprise: Enterprise
 ) -> None:

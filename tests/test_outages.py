@@ -291,6 +291,21 @@ async def test_behind_a_transaction_pooler_nothing_relies_on_prepared_statements
     await database.close()
 
 
+async def test_a_single_statement_is_in_a_transaction_behind_a_pooler_alone(
+    settings: Settings,
+) -> None:
+    """There its preparation and its execution would be on two connections else."""
+    outside_alone = text("DISCARD ALL")
+    database = db.Database(settings)
+    assert await database.execute(outside_alone, {}) == ()
+    await database.close()
+    pooler = {"database_transaction_pooler": True}
+    database = db.Database(settings.model_copy(update=pooler))
+    with pytest.raises(DatabaseUnavailable, match="25001"):
+        await database.execute(outside_alone, {})
+    await database.close()
+
+
 async def test_cors_admits_the_configured_origins_only(
     settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
 ) -> None:

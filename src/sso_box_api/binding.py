@@ -122,12 +122,27 @@ class Binder:
             # Its own time at Box, for it goes on when its callers are gone.
             with within(self._times.flight_deadline_s):
                 async with asyncio.timeout(self._times.flight_deadline_s):
-                    while True:
+                    account = await self._begin(person)
+                    while account is None:
                         account = await self._attempt(person)
-                        if account is not None:
-                            return account
+                    return account
         except TimeoutError:
             raise ProvisioningInProgress("flight_deadline") from None
+
+    async def _begin(self, person: Person) -> Account | None:
+        """Take the claim of somebody who was never here; None where somebody was."""
+        kind = self._kinds[person.provider]
+        won = await accounts.claim_new(
+            self._database,
+            person,
+            kind=kind.name,
+            realm=self._realm,
+            box_app=self._box_app,
+            lease_s=self._times.lease_s,
+        )
+        if won is None:
+            return None
+        return await self._provision(_Lease(won.account, won.fence, person, kind), won)
 
     async def _attempt(self, person: Person) -> Account | None:
         """Take one turn at the claim; None to come again."""
@@ -208,10 +223,9 @@ class Binder:
             raise NoBoxUser("create is false")
         loop = asyncio.get_running_loop()
         marked_at = loop.time()
-        async with self._database.transaction() as session:
-            ours = await accounts.mark_create_sent(
-                session, lease.account.id, lease.fence, lease_s=self._times.lease_s
-            )
+        ours = await accounts.mark_create_sent(
+            self._database, lease.account.id, lease.fence, lease_s=self._times.lease_s
+        )
         if not ours:
             return None
         lease_left = marked_at + self._times.lease_s - loop.time()
@@ -255,6 +269,13 @@ class Binder:
         Whoever is left over is listed in the same transaction.
         """
         account, kind = lease.account, lease.kind
+        inactive, settle_s = user.status == "inactive", self._times.settled_after_s
+        if ours and not inactive:
+            bound = await accounts.record_new(
+                self._database, account, user.id, kind=kind.name, settle_s=settle_s
+            )
+            if bound is not None:
+                return bound
         async with self._database.transaction() as session:
             bound = await accounts.record(
                 session,
@@ -262,8 +283,8 @@ class Binder:
                 user.id,
                 kind=kind.name,
                 ours=ours,
-                settle_s=self._times.settled_after_s,
-                inactive=user.status == "inactive",
+                settle_s=settle_s,
+                inactive=inactive,
             )
             if bound is None:
                 raise kind.conflict("bound to another account")
@@ -278,10 +299,9 @@ class Binder:
         return bound
 
     async def _renew(self, lease: _Lease) -> bool:
-        async with self._database.transaction() as session:
-            return await accounts.renew(
-                session, lease.account.id, lease.fence, lease_s=self._times.lease_s
-            )
+        return await accounts.renew(
+            self._database, lease.account.id, lease.fence, lease_s=self._times.lease_s
+        )
 
     async def _release(
         self,
@@ -294,12 +314,11 @@ class Binder:
         refusal = None
         if isinstance(error, RefusedByBox):
             refusal = f"{error.reason}; {error.hint}"
-        async with self._database.transaction() as session:
-            await accounts.release(
-                session,
-                lease.account.id,
-                lease.fence,
-                post=post,
-                refusal=refusal,
-                refusal_memory_s=self._times.refusal_memory_s,
-            )
+        await accounts.release(
+            self._database,
+            lease.account.id,
+            lease.fence,
+            post=post,
+            refusal=refusal,
+            refusal_memory_s=self._times.refusal_memory_s,
+        )

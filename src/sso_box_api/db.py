@@ -1,18 +1,19 @@
 """The database connection: engine, transactions, migrations. No queries.
 
-A transaction is open only inside ``Database.transaction`` and nobody calls Box or an
-identity provider in there.
+A transaction is open only inside ``Database.transaction``, or for one statement inside
+``Database.execute``; nobody calls Box or an identity provider in there.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import func, select, text
+from sqlalchemy import Executable, Row, Select, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -21,6 +22,7 @@ from sqlalchemy.exc import (
     TimeoutError as PoolTimeoutError,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.errors import ConfigurationError, DatabaseUnavailable
@@ -29,8 +31,10 @@ from sso_box_api.settings import DatabaseSettings
 __all__ = [
     "SCHEMA",
     "AsyncSession",
+    "Condition",
     "Database",
     "create_engine",
+    "execute",
     "upgrade",
 ]
 
@@ -58,11 +62,35 @@ _MEANING = {
 }
 
 
+Rows = Sequence[Row[*tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One row if something is the case, else none: what another row is inserted from.
+
+    ``select`` is the same object for all, ``values`` are those of its parameters.
+    """
+
+    select: Select[*tuple[Any, ...]]
+    values: Mapping[str, object]
+
+
 class Database:
-    """The engine and the one way to open a transaction."""
+    """The engine, and the two ways to use it: a transaction, or a single statement."""
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        self._engine = create_engine(settings)
+        # Behind a pooler in transaction mode only a transaction stays on a connection,
+        # and a statement needs it for two messages: its preparation and its execution.
+        autocommit = not settings.database_transaction_pooler
+        self._engine = create_engine(settings, autocommit=autocommit)
+        engine = self._engine.sync_engine
+        self._single = engine.connect if autocommit else engine.begin
+        # Said for the few transactions, which share the connections: to say it for the
+        # many single statements would cost a fifth of each.
+        self._transactional = self._engine.execution_options(
+            isolation_level="READ COMMITTED"
+        )
         self._timeout_s = settings.database_timeout_s
         listen_url = settings.database_listen_url or settings.database_url
         self._listen_url = listen_url.get_secret_value()
@@ -75,9 +103,28 @@ class Database:
         Raises ``DatabaseUnavailable`` when PostgreSQL does not answer.
         """
         with _unavailable_when_unreachable():
-            session = AsyncSession(self._engine, expire_on_commit=False)
+            session = AsyncSession(self._transactional, expire_on_commit=False)
             async with session, session.begin():
                 yield session
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, object]
+    ) -> Rows:
+        """Run a statement that is a transaction by itself; committed when it returns.
+
+        For the way of a login: it saves the round trips of BEGIN and COMMIT, but behind
+        a pooler, and most of what the library does for a session. Raises
+        ``DatabaseUnavailable``.
+        """
+
+        def run() -> Rows:
+            with self._single() as connection:
+                result = connection.execute(statement, parameters)
+                return result.all() if result.returns_rows else ()
+
+        with _unavailable_when_unreachable():
+            # Once for all, where an AsyncConnection does it for each of its steps.
+            return await greenlet_spawn(run)
 
     async def ping(self) -> None:
         """Raise ``DatabaseUnavailable`` unless it answers and takes writes."""
@@ -173,6 +220,18 @@ class Database:
         await self._engine.dispose()
 
 
+async def execute(
+    on: Database | AsyncSession,
+    statement: Executable,
+    parameters: Mapping[str, object],
+) -> Rows:
+    """Run a statement by itself, or as part of the transaction of a session."""
+    if isinstance(on, Database):
+        return await on.execute(statement, parameters)
+    result = await (await on.connection()).execute(statement, parameters)
+    return result.all() if result.returns_rows else ()
+
+
 class Listener:
     """A connection that listens, and may be gone without a word."""
 
@@ -219,8 +278,13 @@ def _alembic_config() -> "Config":
     return config
 
 
-def create_engine(settings: DatabaseSettings, *, patient: bool = False) -> AsyncEngine:
-    """``patient``: without a limit on a statement's time, for who sets its own."""
+def create_engine(
+    settings: DatabaseSettings, *, patient: bool = False, autocommit: bool = False
+) -> AsyncEngine:
+    """``patient``: without a limit on a statement's time, for who sets its own.
+
+    ``autocommit``: each statement commits by itself, where nothing else is said.
+    """
     connect_args: dict[str, object] = {
         "timeout": settings.database_timeout_s,
         "command_timeout": None if patient else settings.database_timeout_s,
@@ -240,7 +304,10 @@ def create_engine(settings: DatabaseSettings, *, patient: bool = False) -> Async
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_timeout_s,
+        # The latest first: its prepared statements and its server are warm.
+        pool_use_lifo=True,
         pool_pre_ping=False,
+        isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
         hide_parameters=True,
         connect_args=connect_args,
     )

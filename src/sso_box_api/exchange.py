@@ -15,7 +15,7 @@ from sso_box_api.accounts import Account, Person
 from sso_box_api.audit import RequestEvent
 from sso_box_api.binding import Binder
 from sso_box_api.box import Rank, within
-from sso_box_api.db import AsyncSession, Database
+from sso_box_api.db import Database
 from sso_box_api.errors import NonceProofFailed
 from sso_box_api.identity import (
     Identity,
@@ -198,25 +198,22 @@ class Exchange:
         self, event: RequestEvent, identity: Identity, proof: NonceProof | None
     ) -> Account:
         """Find the account with its Box user; a first login makes both."""
-        async with self._database.transaction() as session:
-            account = await accounts.look_up(
-                session,
-                identity.namespace,
-                identity.subject,
-                provider=identity.provider,
-                client_id=identity.client_id,
-            )
-            if account is not None:
-                account.check_gate(identity.signed_in_at)
-                await _settle(session, account, identity, proof)
+        account = await accounts.look_up(
+            self._database,
+            identity.namespace,
+            identity.subject,
+            provider=identity.provider,
+            client_id=identity.client_id,
+        )
+        if account is not None:
+            account.check_gate(identity.signed_in_at)
+            await self._settle(account, identity, proof)
         if account is None and proof and not proof.shown:
             raise NonceProofFailed("nonce_session_over")
         if account is None or account.box_user_id is None:
             event.first_login = True
             account = await self._binder.bind(_person(identity), identity.signed_in_at)
-            if proof:
-                async with self._database.transaction() as session:
-                    await _settle(session, account, identity, proof)
+            await self._settle(account, identity, proof)
         event.account_id, event.box_user_id = str(account.id), account.box_user_id
         return account
 
@@ -230,6 +227,28 @@ class Exchange:
         # Before the token: on a first login it is this that makes the folder.
         await self._provisioner.furnish(account, person, identity.issued_at)
         return await self._folders.resolve(account, person, grant)
+
+    async def _settle(
+        self, account: Account, identity: Identity, proof: NonceProof | None
+    ) -> None:
+        """Note the proof of this request, or require the one of an earlier request."""
+        if proof is None:
+            return
+        client_id, session_s = identity.client_id, proof.session_s
+        async with self._database.transaction() as session:
+            if proof.shown:
+                await accounts.record_proof(
+                    session,
+                    account,
+                    client_id,
+                    provider=identity.provider,
+                    signed_in_at=identity.signed_in_at,
+                    session_s=session_s,
+                )
+            elif not await accounts.has_proved(
+                session, account, client_id, within_s=session_s
+            ):
+                raise NonceProofFailed("nonce_session_over")
 
 
 def _key(identity: Identity, grant: Grant) -> Key:
@@ -258,29 +277,6 @@ def _order(
         rejected_sha256=(rejected or "").lower(),
         rank=rank,
     )
-
-
-async def _settle(
-    session: AsyncSession,
-    account: Account,
-    identity: Identity,
-    proof: NonceProof | None,
-) -> None:
-    """Note the proof of this request, or require the one of an earlier request."""
-    if proof is None:
-        return
-    client_id, session_s = identity.client_id, proof.session_s
-    if proof.shown:
-        await accounts.record_proof(
-            session,
-            account,
-            client_id,
-            provider=identity.provider,
-            signed_in_at=identity.signed_in_at,
-            session_s=session_s,
-        )
-    elif not await accounts.has_proved(session, account, client_id, within_s=session_s):
-        raise NonceProofFailed("nonce_session_over")
 
 
 def _event(request: ExchangeRequest) -> RequestEvent:

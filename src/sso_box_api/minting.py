@@ -92,27 +92,14 @@ class Minter:
         ``DatabaseUnavailable``.
         """
         self._recall(order)
-        async with self._database.transaction() as session:
-            await self._rate.take(session, order.account.id)
+        await self._rate.take(self._database, order.account.id)
         with ranked(order.rank):
             token = await self._downscope(order)
         try:
             self._check_answer(order.grant, token)
-            async with self._database.transaction() as session:
-                bound = order.resource is not None
-                await accounts.gate_for_vend(
-                    session,
-                    order.account,
-                    order.signed_in_at,
-                    provider=order.provider,
-                    client_id=order.client_id,
-                    alone=bound,
-                )
-                vend = await self._insert(session, order, token, "live")
-                if bound:
-                    keep = self._limits.resource_tokens_per_account
-                    await vending.close_surplus(session, order.account.id, keep=keep)
+            if order.resource is None and (vend := await self._list(order, token)):
                 return vend
+            return await self._list_in_turn(order, token)
         except Exception:
             # Whatever went wrong, the token is out at Box and nobody may have it.
             await self._list_and_revoke(order, token)
@@ -164,6 +151,43 @@ class Minter:
             [(e.scope, e.object_type, e.object_id) for e in entries or ()],
             strict=self._strict,
         )
+
+    async def _list(self, order: Order, token: Downscoped) -> LiveVend | None:
+        """List it if the gate is open, in one statement; None if it is not."""
+        return await vending.insert_if(
+            self._database,
+            accounts.open_gate(
+                order.account,
+                order.signed_in_at,
+                provider=order.provider,
+                client_id=order.client_id,
+            ),
+            self._keys,
+            order.vend_key,
+            account_id=order.account.id,
+            provider=order.provider,
+            token=token.access_token,
+            expires_at=token.expires_at,
+            max_life_s=order.grant.max_life_s,
+        )
+
+    async def _list_in_turn(self, order: Order, token: Downscoped) -> LiveVend:
+        """List it once the gate has let it pass, or say why the gate is shut."""
+        async with self._database.transaction() as session:
+            bound = order.resource is not None
+            await accounts.gate_for_vend(
+                session,
+                order.account,
+                order.signed_in_at,
+                provider=order.provider,
+                client_id=order.client_id,
+                alone=bound,
+            )
+            vend = await self._insert(session, order, token, "live")
+            if bound:
+                keep = self._limits.resource_tokens_per_account
+                await vending.close_surplus(session, order.account.id, keep=keep)
+            return vend
 
     async def _insert(
         self,

@@ -7,6 +7,7 @@ for all processes. Nothing is renewed for people who do not ask.
 
 import asyncio
 import logging
+from functools import partial
 from typing import Literal
 from weakref import WeakValueDictionary
 
@@ -73,14 +74,16 @@ class Vendor:
         lock = self._minting.setdefault(order.vend_key, asyncio.Lock())
         waited = lock.locked()
         async with lock:
-            # While this waited, the person may have signed out.
-            while (vend := await self._reuse(order, gate=waited)) is not None:
+            # Whom this waited for may have minted it; but meanwhile the person may have
+            # signed out.
+            vend = await self._reuse(order, gate=True) if waited else first
+            while vend is not None:
                 if vend.sha256 != order.rejected_sha256 or (
                     first is not None and vend.was_probed_after(first)
                 ):
                     return vend, "reused"
                 await self._probe(order, vend)
-                waited = True
+                vend = await self._reuse(order, gate=True)
             return await self._minter.mint(order), "minted"
 
     def renew(self, order: Order) -> None:
@@ -114,18 +117,23 @@ class Vendor:
             self._memory.forget(str(order.account.id))
 
     async def _reuse(self, order: Order, *, gate: bool = False) -> LiveVend | None:
+        find = partial(
+            vending.find_live,
+            keys=self._keys,
+            key=order.vend_key,
+            renew_below_s=self._renew_below_s,
+        )
+        if not gate:
+            return await find(self._database)
         async with self._database.transaction() as session:
-            if gate:
-                await accounts.gate_for_vend(
-                    session,
-                    order.account,
-                    order.signed_in_at,
-                    provider=order.provider,
-                    client_id=order.client_id,
-                )
-            return await vending.find_live(
-                session, self._keys, order.vend_key, renew_below_s=self._renew_below_s
+            await accounts.gate_for_vend(
+                session,
+                order.account,
+                order.signed_in_at,
+                provider=order.provider,
+                client_id=order.client_id,
             )
+            return await find(session)
 
     async def _probe(self, order: Order, vend: LiveVend) -> None:
         """Ask Box whether it takes a token, or wait for who asks; the row tells then."""

@@ -56,8 +56,6 @@ class Servers:
 async def servers(
     victims: Victims, values: dict[str, Any], box: Control, idp_app: Starlette
 ) -> AsyncIterator[Servers]:
-    # The limit at Box would be a minute's work for so many.
-    values["box"] |= {"calls_per_minute": 100_000}
     await box.settings(lookup_lag_s=LAG_S, latency_ms=5)
     ports = [free_port() for _ in range(SERVERS)]
     processes = [victims.serve(values, port) for port in ports]

@@ -15,7 +15,8 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from functools import partial
+from multiprocessing.connection import Connection as Pipe
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import httpx
 import uvicorn
 from sqlalchemy import event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
@@ -35,7 +36,10 @@ from sso_box_api.identity import ProviderTransport, UnverifiedToken
 from sso_box_api.parts import open_parts
 from sso_box_api.settings import BoxSettings, Settings
 
-_WRITES = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM) (\w+)")
+# Not the locks of FOR UPDATE, nor what ON CONFLICT does instead.
+_WRITES = re.compile(
+    r"(?<!FOR )(?<!KEY )(?<!DO )(INSERT INTO|UPDATE|DELETE FROM) (\w+)"
+)
 _VERBS = {"INSERT INTO": "insert", "UPDATE": "update", "DELETE FROM": "delete"}
 
 # The public certificates are read here, once for all who are forked.
@@ -64,11 +68,18 @@ class Points:
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def watch_commits(self) -> None:
+        self._watch_transactions()
+        event.listen(Engine, "before_cursor_execute", partial(self._alone, "before"))
+        event.listen(Engine, "after_cursor_execute", partial(self._alone, "after"))
+
+    def _watch_transactions(self) -> None:
         writes: list[str] = []
 
-        def note(_: object, __: object, statement: str, *___: object) -> None:
-            if found := _WRITES.match(statement):
-                writes.append(f"{_VERBS[found[1]]} {found[2]}")
+        def note(
+            connection: Connection, _: object, statement: str, *__: object
+        ) -> None:
+            if not _commits_by_itself(connection):
+                writes.extend(_writes_in(statement))
 
         def before(session: Session) -> None:
             session.flush()
@@ -84,6 +95,23 @@ class Points:
         event.listen(Engine, "before_cursor_execute", note)
         event.listen(Session, "before_commit", before)
         event.listen(Session, "after_commit", after)
+
+    def _alone(
+        self, when: str, connection: Connection, _: object, statement: str, *__: object
+    ) -> None:
+        """A statement that is a transaction by itself."""
+        writes = _writes_in(statement)
+        if writes and _commits_by_itself(connection):
+            self.reach(f"commit of {', '.join(writes)}: {when}")
+
+
+def _writes_in(statement: str) -> list[str]:
+    return [f"{_VERBS[verb]} {table}" for verb, table in _WRITES.findall(statement)]
+
+
+def _commits_by_itself(connection: Connection) -> bool:
+    options = connection.get_execution_options()
+    return "isolation_level" not in options
 
 
 class Watched(httpx.AsyncBaseTransport):
@@ -122,7 +150,7 @@ class Victim:
     """A process with one first login under way; ``report`` is what it tells at the end."""
 
     process: BaseProcess
-    report: Connection
+    report: Pipe
 
     async def ended(self) -> int | None:
         """Wait for its end; negative is the signal that killed it."""
@@ -193,7 +221,7 @@ def _log_in(
     id_token: str,
     die_at: str | None,
     stop_at: str | None,
-    report: Connection,
+    report: Pipe,
 ) -> None:
     points = Points(die_at, stop_at)
     points.watch_commits()

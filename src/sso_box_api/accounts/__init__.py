@@ -6,8 +6,10 @@ from sso_box_api.accounts.claim import (
     Post,
     RefusedEarlier,
     Won,
+    claim_new,
     mark_create_sent,
     record,
+    record_new,
     release,
     renew,
     take_claim,
@@ -50,7 +52,7 @@ from sso_box_api.accounts.pages import (
     sign_out_page,
     stored_for,
 )
-from sso_box_api.accounts.profile import Noted, note_claims
+from sso_box_api.accounts.profile import Noted, note_claims, note_digest
 from sso_box_api.accounts.proofs import drop_proofs, has_proved, record_proof
 from sso_box_api.accounts.signing_out import sign_out
 from sso_box_api.accounts.store import (
@@ -66,6 +68,7 @@ from sso_box_api.accounts.store import (
     is_open,
     lock,
     look_up,
+    open_gate,
     select,
     unlock,
 )
@@ -100,6 +103,7 @@ __all__ = [
     "SuspensionKind",
     "Won",
     "adopt",
+    "claim_new",
     "count",
     "count_orphans",
     "drop_proofs",
@@ -121,6 +125,8 @@ __all__ = [
     "move",
     "note_claims",
     "note_closed",
+    "note_digest",
+    "open_gate",
     "open_orphans",
     "page_elsewhere",
     "page_of_bound",
@@ -128,6 +134,7 @@ __all__ = [
     "rebind",
     "rebind_without_user",
     "record",
+    "record_new",
     "record_proof",
     "recreate",
     "release",

@@ -1,24 +1,50 @@
 """The claim protocol: one process at a time may make an identity's Box user.
 
-Each function is one step of one short transaction; the calls to Box happen between
-them, in ``binding``. All times are PostgreSQL's own, so that no worker's clock counts.
+Each function is one step; the calls to Box happen between them, in ``binding``. A step
+that takes the database is one statement, and commits with it; the others are part of
+one short transaction. All times are PostgreSQL's own, so that no worker's clock counts.
 Every claim carries a fencing token: who was overtaken can no longer write.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
-from uuid import UUID
+from typing import Final, Literal
+from uuid import UUID, uuid4
 
-from sqlalchemy import case, func
+from sqlalchemy import (
+    Interval,
+    String,
+    Uuid,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    select as core_select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, select, update
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.accounts.orphans import unlist
-from sso_box_api.accounts.store import Account, Person, ensure_row, to_account
+from sso_box_api.accounts.store import (
+    Account,
+    Person,
+    ensure_row,
+    external_id,
+    to_account,
+)
 from sso_box_api.accounts.suspensions import refuse, suspended_by
-from sso_box_api.accounts.tables import AccountRow, IdentityRow
+from sso_box_api.accounts.tables import (
+    ACCOUNT,
+    BOX_ORPHAN,
+    IDENTITY,
+    AccountRow,
+    IdentityRow,
+)
+from sso_box_api.db import Database, execute
 from sso_box_api.errors import ProvisioningInProgress
 
 
@@ -57,11 +83,97 @@ class Won:
     sent_ago_s: float | None
 
 
+# Of a claim on an account that is made with it.
+_FIRST_FENCE: Final = 1
+
 Claim = Bound | Held | RefusedEarlier | Won
 
 # Nobody knows what came of it; it made nothing that showed in its time; it certainly
 # made no user.
 Post = Literal["unknown", "settled", "not made"]
+
+
+_NOW: Final = func.clock_timestamp()
+_LEASE_END: Final = _NOW + bindparam("lease", type_=Interval)
+
+_PROVIDER: Final = bindparam("of_provider", type_=String)
+_NEW_VALUES: Final = {
+    "id": bindparam("new_account", type_=Uuid),
+    "kind": bindparam("new_kind", type_=String),
+    "realm": bindparam("in_realm", type_=String),
+    "external_app_user_id": bindparam("ext_id", type_=String),
+    "box_client_id": bindparam("app_client", type_=String),
+    "box_enterprise_id": bindparam("app_enterprise", type_=String),
+    "claim_fence": literal(_FIRST_FENCE),
+    "claim_until": _LEASE_END,
+}
+_NEW_ACCOUNT: Final = (
+    insert(ACCOUNT)
+    .from_select(
+        [*_NEW_VALUES],
+        core_select(*_NEW_VALUES.values()).where(suspended_by(_PROVIDER).is_(None)),
+    )
+    .on_conflict_do_nothing(index_elements=["external_app_user_id"])
+    .returning(ACCOUNT.c.id)
+    .cte("new_account")
+)
+_NEW_IDENTITY: Final = {
+    "id": bindparam("new_identity", type_=Uuid),
+    "namespace": bindparam("of_namespace", type_=String),
+    "subject": bindparam("of_subject", type_=String),
+    "provider": _PROVIDER,
+    "account_id": _NEW_ACCOUNT.c.id,
+    "name": bindparam("of_name", type_=String),
+    "email": bindparam("of_email", type_=String),
+}
+_CLAIM_NEW: Final = (
+    insert(IDENTITY)
+    .from_select([*_NEW_IDENTITY], core_select(*_NEW_IDENTITY.values()))
+    .returning(IDENTITY.c.id)
+)
+
+
+async def claim_new(
+    database: Database,
+    person: Person,
+    *,
+    kind: Literal["app", "managed"],
+    realm: str,
+    box_app: tuple[str, str],
+    lease_s: float,
+) -> Won | None:
+    """Make identity and account with the claim on it, where nothing is in the way.
+
+    All of it or nothing; the database decides the race. After None ``take_claim`` says
+    what is: one of both, or a suspension of the provider.
+    """
+    ext_id = external_id(realm, person.namespace, person.subject)
+    account_id, identity_id = uuid4(), uuid4()
+    values = {
+        "new_account": account_id,
+        "new_kind": kind,
+        "in_realm": realm,
+        "ext_id": ext_id,
+        "app_client": box_app[0],
+        "app_enterprise": box_app[1],
+        "lease": timedelta(seconds=lease_s),
+        "new_identity": identity_id,
+        "of_namespace": person.namespace,
+        "of_subject": person.subject,
+        "of_provider": person.provider,
+        "of_name": person.name,
+        "of_email": person.email,
+    }
+    try:
+        made = await database.execute(_CLAIM_NEW, values)
+    except IntegrityError:
+        return None  # the identity is on another account
+    if not made:
+        return None
+    account = Account(
+        account_id, identity_id, kind, ext_id, None, None, None, None, None
+    )
+    return Won(account, _FIRST_FENCE, sent_ago_s=None)
 
 
 async def take_claim(
@@ -102,38 +214,48 @@ async def take_claim(
     return Won(account, row.claim_fence, (now - sent).total_seconds() if sent else None)
 
 
+_IF_OURS: Final = (
+    update(ACCOUNT)
+    .where(
+        ACCOUNT.c.id == bindparam("account"),
+        ACCOUNT.c.claim_fence == bindparam("fence"),
+        ACCOUNT.c.claim_until > _NOW,
+        ACCOUNT.c.box_user_id.is_(None),
+        ACCOUNT.c.locked_at.is_(None),
+        ACCOUNT.c.removed_at.is_(None),
+    )
+    .returning(ACCOUNT.c.id)
+)
+_RENEW: Final = _IF_OURS.values(claim_until=_LEASE_END)
+_MARK_CREATE_SENT: Final = _RENEW.values(
+    create_sent_at=_NOW, creates_sent=ACCOUNT.c.creates_sent + 1
+)
+
+
 async def renew(
-    session: AsyncSession, account_id: UUID, fence: int, *, lease_s: float
+    database: Database, account_id: UUID, fence: int, *, lease_s: float
 ) -> bool:
     """Extend the lease while the claim is still ours; False if it is not."""
-    return await _update_claim(
-        session,
-        account_id,
-        fence,
-        claim_until=func.clock_timestamp() + timedelta(seconds=lease_s),
-    )
+    lease = timedelta(seconds=lease_s)
+    values = {"account": account_id, "fence": fence, "lease": lease}
+    return bool(await database.execute(_RENEW, values))
 
 
 async def mark_create_sent(
-    session: AsyncSession, account_id: UUID, fence: int, *, lease_s: float
+    database: Database, account_id: UUID, fence: int, *, lease_s: float
 ) -> bool:
     """Write down that a POST is about to leave; False if the claim is no longer ours.
 
-    Commits before the POST: whoever finds this mark without a Box user knows that one
+    Committed before the POST: whoever finds this mark without a Box user knows that one
     may exist, and only looks until it has had time to show.
     """
-    return await _update_claim(
-        session,
-        account_id,
-        fence,
-        create_sent_at=func.clock_timestamp(),
-        creates_sent=AccountRow.creates_sent + 1,
-        claim_until=func.clock_timestamp() + timedelta(seconds=lease_s),
-    )
+    lease = timedelta(seconds=lease_s)
+    values = {"account": account_id, "fence": fence, "lease": lease}
+    return bool(await database.execute(_MARK_CREATE_SENT, values))
 
 
 async def release(
-    session: AsyncSession,
+    database: Database,
     account_id: UUID,
     fence: int,
     *,
@@ -142,15 +264,82 @@ async def release(
     refusal_memory_s: float = 0.0,
 ) -> None:
     """Give the claim up; ``post`` says what is known of the POST that was marked."""
-    values: dict[str, object] = {"claim_until": None}
+    changes: dict[str, object] = {"claim_until": None}
     if post != "unknown":
-        values["create_sent_at"] = None
+        changes["create_sent_at"] = None
     if post == "not made":
-        values["creates_sent"] = AccountRow.creates_sent - 1
+        changes["creates_sent"] = ACCOUNT.c.creates_sent - 1
     if refusal is not None:
         memory = timedelta(seconds=refusal_memory_s)
-        values |= {"refusal": refusal, "refused_until": func.clock_timestamp() + memory}
-    await _update_claim(session, account_id, fence, **values)
+        changes |= {"refusal": refusal, "refused_until": _NOW + memory}
+    values = {"account": account_id, "fence": fence}
+    await database.execute(_IF_OURS.values(changes), values)
+
+
+_OTHERS_SENT: Final = ACCOUNT.c.creates_sent > bindparam("own_posts")
+_RECORD: Final = (
+    update(ACCOUNT)
+    .where(
+        ACCOUNT.c.id == bindparam("account"),
+        ACCOUNT.c.box_user_id.is_(None),
+        ACCOUNT.c.removed_at.is_(None),
+    )
+    .values(
+        box_user_id=bindparam("user"),
+        kind=bindparam("of_kind"),
+        bound_at=_NOW,
+        claim_until=None,
+        refused_until=None,
+        create_sent_at=case((_OTHERS_SENT, ACCOUNT.c.create_sent_at), else_=None),
+        recheck_at=case(
+            (_OTHERS_SENT, _NOW + bindparam("settle", type_=Interval)), else_=None
+        ),
+    )
+    .returning(ACCOUNT.c.locked_at, ACCOUNT.c.lock_reason, ACCOUNT.c.not_before)
+)
+_RECORD_UNLISTED: Final = _RECORD.where(
+    ~exists().where(
+        BOX_ORPHAN.c.box_user_id == bindparam("user"),
+        BOX_ORPHAN.c.resolved_at.is_(None),
+    )
+)
+_LOCKED_AS_FOUND: Final = {
+    "locked_at": func.coalesce(ACCOUNT.c.locked_at, _NOW),
+    "lock_reason": func.coalesce(
+        ACCOUNT.c.lock_reason, "the Box user was inactive when it was found"
+    ),
+}
+
+
+async def record_new(
+    database: Database,
+    account: Account,
+    box_user_id: str,
+    *,
+    kind: Literal["app", "managed"],
+    settle_s: float,
+) -> Account | None:
+    """Bind the Box user that our own POST made, in the usual case.
+
+    Which is that nobody was bound before and nobody listed that user as left over. After
+    None ``record`` says what is the case.
+    """
+    values = _recorded(account, box_user_id, kind, ours=True, settle_s=settle_s)
+    try:
+        bound = await database.execute(_RECORD_UNLISTED, values)
+    except IntegrityError:
+        return None
+    if not bound:
+        return None
+    [(locked_at, lock_reason, not_before)] = bound
+    return replace(
+        account,
+        kind=kind,
+        box_user_id=box_user_id,
+        locked_at=locked_at,
+        lock_reason=lock_reason,
+        not_before=not_before,
+    )
 
 
 async def record(
@@ -175,38 +364,11 @@ async def record(
     ``ours``: the answer to our own POST named it. Where any other POST was sent, its
     outcome stays unknown, and Box is to be looked at again for it after ``settle_s``.
     """
-    others_sent = col(AccountRow.creates_sent) > (1 if ours else 0)
-    recheck_at = func.clock_timestamp() + timedelta(seconds=settle_s)
-    values: dict[str, object] = {
-        "box_user_id": box_user_id,
-        "kind": kind,
-        "bound_at": func.clock_timestamp(),
-        "claim_until": None,
-        "refused_until": None,
-        "create_sent_at": case(
-            (others_sent, col(AccountRow.create_sent_at)), else_=None
-        ),
-        "recheck_at": case((others_sent, recheck_at), else_=None),
-    }
-    if inactive:
-        values["locked_at"] = func.coalesce(
-            AccountRow.locked_at, func.clock_timestamp()
-        )
-        values["lock_reason"] = func.coalesce(
-            AccountRow.lock_reason, "the Box user was inactive when it was found"
-        )
-    statement = (
-        update(AccountRow)
-        .where(
-            col(AccountRow.id) == account.id,
-            col(AccountRow.box_user_id).is_(None),
-            col(AccountRow.removed_at).is_(None),
-        )
-        .values(values)
-    )
+    values = _recorded(account, box_user_id, kind, ours=ours, settle_s=settle_s)
+    statement = _RECORD.values(_LOCKED_AS_FOUND) if inactive else _RECORD
     try:
         async with session.begin_nested():
-            is_bound = (await session.exec(statement)).rowcount == 1
+            is_bound = bool(await execute(session, statement, values))
     except IntegrityError:
         return None
     if is_bound and not await unlist(session, box_user_id):
@@ -214,6 +376,23 @@ async def record(
     reread = select(AccountRow).where(AccountRow.id == account.id)
     row = (await session.exec(reread.execution_options(populate_existing=True))).one()
     return to_account(account.identity_id, row)
+
+
+def _recorded(
+    account: Account,
+    box_user_id: str,
+    kind: Literal["app", "managed"],
+    *,
+    ours: bool,
+    settle_s: float,
+) -> dict[str, object]:
+    return {
+        "account": account.id,
+        "user": box_user_id,
+        "of_kind": kind,
+        "own_posts": 1 if ours else 0,
+        "settle": timedelta(seconds=settle_s),
+    }
 
 
 async def _find_for_update(
@@ -235,21 +414,3 @@ async def _find_for_update(
     )
     row = (await session.exec(statement)).first()
     return (row[0], row[1], row[2], row[3]) if row else None
-
-
-async def _update_claim(
-    session: AsyncSession, account_id: UUID, fence: int, **values: object
-) -> bool:
-    statement = (
-        update(AccountRow)
-        .where(
-            col(AccountRow.id) == account_id,
-            col(AccountRow.claim_fence) == fence,
-            col(AccountRow.claim_until) > func.clock_timestamp(),
-            col(AccountRow.box_user_id).is_(None),
-            col(AccountRow.locked_at).is_(None),
-            col(AccountRow.removed_at).is_(None),
-        )
-        .values(values)
-    )
-    return (await session.exec(statement)).rowcount == 1

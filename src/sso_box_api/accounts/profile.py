@@ -2,17 +2,20 @@
 
 Claims change with each login, and tokens of different age are in use at one time: only
 a newer token changes anything, and each change is noted once, whoever comes first.
-Functions take the session of a transaction that the caller opened.
+``note_claims`` takes the session of a transaction that the caller opened.
 """
 
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
+from sqlalchemy import String, bindparam, false, func, true, update as core_update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from sso_box_api.accounts.store import Person
-from sso_box_api.accounts.tables import IdentityRow
+from sso_box_api.accounts.store import Account, Person
+from sso_box_api.accounts.tables import IDENTITY, IdentityRow
+from sso_box_api.db import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,44 @@ class Noted:
 
     first: bool
     former_name: str | None
+
+
+_NOTE: Final = (
+    core_update(IDENTITY)
+    .where(
+        IDENTITY.c.id == bindparam("identity"),
+        IDENTITY.c.account_id == bindparam("account"),
+        IDENTITY.c.claims_digest.is_not_distinct_from(bindparam("read_digest")),
+        func.coalesce(IDENTITY.c.claims_issued_at <= bindparam("issued_at"), true()),
+        func.coalesce(IDENTITY.c.name == bindparam("told_name"), false()),
+    )
+    .values(
+        claims_digest=bindparam("new_digest"),
+        claims_issued_at=bindparam("issued_at"),
+        email=func.coalesce(bindparam("told_email", type_=String), IDENTITY.c.email),
+    )
+    .returning(IDENTITY.c.id)
+)
+
+
+async def note_digest(
+    database: Database, account: Account, person: Person, *, digest: str, issued_at: int
+) -> bool:
+    """Note claims of the name that is known already, from which nothing else follows.
+
+    One statement. False where the row is not as ``account`` was read, or there is
+    another name: then it is for ``note_claims``.
+    """
+    values = {
+        "identity": account.identity_id,
+        "account": account.id,
+        "read_digest": account.claims_digest,
+        "issued_at": issued_at,
+        "told_name": person.name,
+        "new_digest": digest,
+        "told_email": person.email,
+    }
+    return bool(await database.execute(_NOTE, values))
 
 
 async def note_claims(

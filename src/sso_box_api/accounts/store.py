@@ -1,6 +1,7 @@
 """Accounts: finding them, the gate, lock and unlock.
 
-Functions take the session of a transaction that the caller opened and never commit.
+Functions take the session of a transaction that the caller opened and never commit;
+``find`` also the database, to be a transaction by itself.
 """
 
 import base64
@@ -11,13 +12,23 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import and_, func, literal
+from sqlalchemy import (
+    BigInteger,
+    String,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select as core_select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, select as sql_select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.accounts.suspensions import refuse, suspended_by
-from sso_box_api.accounts.tables import AccountRow, IdentityRow
+from sso_box_api.accounts.tables import ACCOUNT, IDENTITY, AccountRow, IdentityRow
+from sso_box_api.db import Condition, Database, execute
 from sso_box_api.errors import (
     AccountLocked,
     AccountRemoved,
@@ -131,18 +142,56 @@ def external_id(realm: str, namespace: str, subject: str) -> str:
     return EXTERNAL_ID_PREFIX + base64.b32encode(digest.digest()).decode()[:32]
 
 
-async def find(session: AsyncSession, namespace: str, subject: str) -> Account | None:
-    statement = (
-        sql_select(IdentityRow.id, AccountRow, IdentityRow.claims_digest)
-        .join(AccountRow, col(AccountRow.id) == col(IdentityRow.account_id))
-        .where(IdentityRow.namespace == namespace, IdentityRow.subject == subject)
+# In the order of the fields of ``Account``.
+ACCOUNT_COLUMNS: Final = (
+    ACCOUNT.c.id,
+    IDENTITY.c.id,
+    ACCOUNT.c.kind,
+    ACCOUNT.c.external_app_user_id,
+    ACCOUNT.c.box_user_id,
+    ACCOUNT.c.locked_at,
+    ACCOUNT.c.lock_reason,
+    ACCOUNT.c.removed_at,
+    ACCOUNT.c.not_before,
+    IDENTITY.c.claims_digest,
+)
+_FIND: Final = (
+    core_select(*ACCOUNT_COLUMNS)
+    .join_from(IDENTITY, ACCOUNT, ACCOUNT.c.id == IDENTITY.c.account_id)
+    .where(
+        IDENTITY.c.namespace == bindparam("namespace"),
+        IDENTITY.c.subject == bindparam("subject"),
     )
-    row = (await session.exec(statement)).first()
-    return to_account(*row) if row else None
+)
+
+
+async def find(
+    on: Database | AsyncSession, namespace: str, subject: str
+) -> Account | None:
+    rows = await execute(on, _FIND, {"namespace": namespace, "subject": subject})
+    return Account(*rows[0]) if rows else None
+
+
+# One row whatever is there, so that one statement tells both.
+_ONE: Final = core_select(literal(1).label("one")).subquery()
+_LOOK_UP: Final = core_select(
+    suspended_by(
+        bindparam("provider", type_=String), bindparam("client_id", type_=String)
+    ),
+    *ACCOUNT_COLUMNS,
+).select_from(
+    _ONE.outerjoin(
+        IDENTITY,
+        and_(
+            IDENTITY.c.namespace == bindparam("namespace"),
+            IDENTITY.c.subject == bindparam("subject"),
+        ),
+    ).outerjoin(ACCOUNT, ACCOUNT.c.id == IDENTITY.c.account_id)
+)
 
 
 async def look_up(
-    session: AsyncSession,
+    on: Database | AsyncSession,
     namespace: str,
     subject: str,
     *,
@@ -153,26 +202,15 @@ async def look_up(
 
     Raises ``AccessSuspended``, also for somebody who has no account yet.
     """
-    # One row whatever is there, so that one statement tells both.
-    one = sql_select(literal(1)).subquery()
-    same = and_(
-        col(IdentityRow.namespace) == namespace, col(IdentityRow.subject) == subject
-    )
-    statement = (
-        sql_select(
-            suspended_by(provider, client_id),
-            IdentityRow.id,
-            AccountRow,
-            IdentityRow.claims_digest,
-        )
-        .select_from(one)
-        .outerjoin(IdentityRow, same)
-        .outerjoin(AccountRow, col(AccountRow.id) == col(IdentityRow.account_id))
-    )
-    suspended, identity_id, row, digest = (await session.exec(statement)).one()
+    values = {
+        "namespace": namespace,
+        "subject": subject,
+        "provider": provider,
+        "client_id": client_id,
+    }
+    [(suspended, *account)] = await execute(on, _LOOK_UP, values)
     refuse(suspended)
-    account: AccountRow | None = row  # of an outer join
-    return to_account(identity_id, account, digest) if account else None
+    return Account(*account) if account[0] is not None else None
 
 
 async def is_open(session: AsyncSession, account_id: UUID, box_user_id: str) -> bool:
@@ -218,6 +256,50 @@ async def gate_for_vend(
     moved = (await session.exec(belongs)).one() != account.id
     if moved or account.box_user_id not in {None, row.box_user_id}:
         raise ProvisioningInProgress("relinked meanwhile", retry_after=1)
+
+
+_OPEN: Final = (
+    core_select(ACCOUNT.c.id)
+    .join_from(ACCOUNT, IDENTITY, IDENTITY.c.account_id == ACCOUNT.c.id)
+    .where(
+        ACCOUNT.c.id == bindparam("gate_account"),
+        IDENTITY.c.id == bindparam("gate_identity"),
+        ACCOUNT.c.box_user_id == bindparam("gate_box_user"),
+        ACCOUNT.c.locked_at.is_(None),
+        ACCOUNT.c.removed_at.is_(None),
+        func.coalesce(
+            func.extract("epoch", ACCOUNT.c.not_before)
+            < bindparam("gate_signed_in_at", type_=BigInteger),
+            true(),
+        ),
+        suspended_by(
+            bindparam("gate_provider", type_=String),
+            bindparam("gate_client", type_=String),
+            held=True,
+        ).is_(None),
+    )
+    # In this order, which is that of whoever moves an identity.
+    .with_for_update(read=True, of=[ACCOUNT, IDENTITY])
+)
+
+
+def open_gate(
+    account: Account, signed_in_at: int, *, provider: str, client_id: str
+) -> Condition:
+    """Say in SQL what ``gate_for_vend`` checks, for an insert that is one statement.
+
+    What both rows are is judged once they are locked, by what was committed until then
+    (PostgreSQL manual, 13.2.1).
+    """
+    values = {
+        "gate_account": account.id,
+        "gate_identity": account.identity_id,
+        "gate_box_user": account.bound_user_id,
+        "gate_signed_in_at": signed_in_at,
+        "gate_provider": provider,
+        "gate_client": client_id,
+    }
+    return Condition(_OPEN, values)
 
 
 async def ensure_row(
@@ -324,9 +406,7 @@ def to_candidate(identity: IdentityRow, account: AccountRow) -> Candidate:
     )
 
 
-def to_account(
-    identity_id: UUID, row: AccountRow, claims_digest: str | None = None
-) -> Account:
+def to_account(identity_id: UUID, row: AccountRow) -> Account:
     return Account(
         id=row.id,
         identity_id=identity_id,
@@ -337,5 +417,4 @@ def to_account(
         lock_reason=row.lock_reason,
         removed_at=row.removed_at,
         not_before=row.not_before,
-        claims_digest=claims_digest,
     )

@@ -6,6 +6,7 @@ external id serves recovery alone.
 """
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -151,3 +152,9 @@ class BoxOrphanRow(SQLModel, table=True):
         default=None, sa_type=_TIME, sa_column_kwargs=_NOW
     )
     resolved_at: datetime | None = Field(default=None, sa_type=_TIME)
+
+
+# The same as plain tables: statements of these do without the object mapper.
+ACCOUNT: Final = SQLModel.metadata.tables["account"]
+IDENTITY: Final = SQLModel.metadata.tables["identity"]
+BOX_ORPHAN: Final = SQLModel.metadata.tables["box_orphan"]

@@ -72,6 +72,8 @@ class Provisioner:
         Returns the work that a first login waits for.
         """
         try:
+            if await self._is_noted(account, person, issued_at):
+                return None
             async with self._database.transaction() as session:
                 noted, taken = await self._plan(session, account, person, issued_at)
         except Exception as error:  # noqa: BLE001 - no login is lost by this
@@ -149,6 +151,15 @@ class Provisioner:
         if nothing_to_do or account.box_user_id is None:
             return False
         return account.claims_digest != self._digest(account, person)
+
+    async def _is_noted(self, account: Account, person: Person, issued_at: int) -> bool:
+        """Note what asks for nothing, as most first logins do without a template."""
+        if self._template is not None:
+            return False
+        digest = self._digest(account, person)
+        return await accounts.note_digest(
+            self._database, account, person, digest=digest, issued_at=issued_at
+        )
 
     def _digest(self, account: Account, person: Person) -> str:
         return claims_digest(self._template, account.box_user_id or "", person)

@@ -8,6 +8,7 @@ from sso_box_api.vending.ledger import (
     VendKey,
     find_live,
     insert,
+    insert_if,
     spare_s,
     unknown_keys,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "forget_mints",
     "hurry",
     "insert",
+    "insert_if",
     "leave_to_expire",
     "mark_revoked",
     "parse_resource",

@@ -10,18 +10,32 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Self
+from functools import cache
+from typing import Any, Final, Literal, Self
 from uuid import UUID, uuid4
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
-from sqlalchemy import func
+from sqlalchemy import (
+    ARRAY,
+    Executable,
+    Interval,
+    Select,
+    String,
+    any_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select as core_select,
+)
 from sqlalchemy.dialects.postgresql import insert as pg_insert
-from sqlmodel import col, or_, select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from sso_box_api.db import Condition, Database, execute
 from sso_box_api.vending.profiles import Grant
-from sso_box_api.vending.tables import VendRow
+from sso_box_api.vending.tables import VEND, VendRow
 
 _MINTERS_OWN_TRY = timedelta(seconds=30)
 
@@ -133,8 +147,42 @@ def _key_id(key: str) -> str:
     return hashlib.sha256(b"sso-box-api ledger key " + key.encode()).hexdigest()[:16]
 
 
+_NOW: Final = func.clock_timestamp()
+# LEAST passes over NULL.
+_ENDS: Final = func.least(VEND.c.expires_at, VEND.c.revoke_at)
+_LEFT: Final = _ENDS - _NOW
+_FIND_LIVE: Final = (
+    core_select(
+        VEND.c.id,
+        VEND.c.account_id,
+        VEND.c.handle,
+        VEND.c.minted_at,
+        _ENDS,
+        _NOW,
+        # With a lease the question was begun, and not answered.
+        case((VEND.c.lease_until.is_(None), VEND.c.probed_at)),
+    )
+    .where(
+        VEND.c.state == "live",
+        VEND.c.identity_id == bindparam("identity"),
+        VEND.c.client_id == bindparam("client"),
+        VEND.c.profile == bindparam("profile"),
+        VEND.c.scopes == bindparam("scopes"),
+        VEND.c.resource == bindparam("resource"),
+        VEND.c.key_id == any_(bindparam("key_ids", type_=ARRAY(String))),
+        # In the first half of its life, what is left is more than what is gone.
+        or_(
+            bindparam("renew_below", type_=Interval) < _LEFT,
+            _NOW - VEND.c.minted_at < _LEFT,
+        ),
+    )
+    .order_by(VEND.c.minted_at.desc())
+    .limit(1)
+)
+
+
 async def find_live(
-    session: AsyncSession, keys: LedgerKeys, key: VendKey, *, renew_below_s: int
+    on: Database | AsyncSession, keys: LedgerKeys, key: VendKey, *, renew_below_s: int
 ) -> LiveVend | None:
     """Return the newest token for ``key`` with enough life left, if there is one.
 
@@ -143,45 +191,73 @@ async def find_live(
     Rows under keys this process does not hold are passed over: while a key is being
     rotated in, an older process mints its own.
     """
-    # LEAST passes over NULL.
-    ends_at = func.least(VendRow.expires_at, VendRow.revoke_at)
-    left = ends_at - func.clock_timestamp()
-    lived = func.clock_timestamp() - col(VendRow.minted_at)
-    statement = (
-        select(VendRow, ends_at, func.clock_timestamp())
-        .where(
-            VendRow.state == "live",
-            VendRow.identity_id == key.identity_id,
-            VendRow.client_id == key.client_id,
-            VendRow.profile == key.profile,
-            VendRow.scopes == " ".join(key.scopes),
-            VendRow.resource == key.resource,
-            col(VendRow.key_id).in_(keys.ids),
-            # In the first half of its life, what is left is more than what is gone.
-            or_(left > timedelta(seconds=renew_below_s), left > lived),
-        )
-        .order_by(col(VendRow.minted_at).desc())
-        .limit(1)
-    )
-    found = (await session.exec(statement)).first()
-    if found is None:
+    values = {
+        "identity": key.identity_id,
+        "client": key.client_id,
+        "profile": key.profile,
+        "scopes": " ".join(key.scopes),
+        "resource": key.resource,
+        "key_ids": keys.ids,
+        "renew_below": timedelta(seconds=renew_below_s),
+    }
+    found = await execute(on, _FIND_LIVE, values)
+    if not found:
         return None
-    row, ends, read_at = found
-    assert row.minted_at is not None  # noqa: S101 - PostgreSQL fills it in
+    [(vend_id, account_id, handle, minted_at, ends_at, read_at, probed_at)] = found
     return LiveVend(
-        row.id,
-        keys.open(row.id, row.account_id, row.handle),
-        minted_at=row.minted_at,
-        expires_at=ends,
+        vend_id,
+        keys.open(vend_id, account_id, handle),
+        minted_at=minted_at,
+        expires_at=ends_at,
         read_at=read_at,
-        # With a lease the question was begun, and not answered.
-        probed_at=row.probed_at if row.lease_until is None else None,
+        probed_at=probed_at,
     )
 
 
 def spare_s(vend: LiveVend, renew_below_s: int) -> float:
     """Return for how many seconds from ``read_at`` on a token may be handed out."""
     return vend.left_s - min(renew_below_s, vend.half_life_s)
+
+
+_GIVEN: Final = (
+    "id",
+    "account_id",
+    "identity_id",
+    "provider",
+    "client_id",
+    "profile",
+    "scopes",
+    "resource",
+    "token_sha256",
+    "handle",
+    "key_id",
+    "state",
+    "expires_at",
+)
+_ROW: Final = {
+    **{x: bindparam(f"vend_{x}", type_=VEND.c[x].type) for x in _GIVEN},
+    # Of no longest life, which is NULL, no end comes.
+    "revoke_at": _NOW + bindparam("max_life", type_=Interval),
+}
+_PENDING: Final = {"state": "revoke_pending", "lease_until": _NOW + _MINTERS_OWN_TRY}
+_LISTED: Final = (
+    VEND.c.id,
+    VEND.c.minted_at,
+    _ENDS,
+)
+_INSERT: Final = pg_insert(VEND).values(_ROW).returning(*_LISTED)
+_INSERT_PENDING: Final = (
+    pg_insert(VEND)
+    .values({**_ROW, **_PENDING})
+    .on_conflict_do_update(index_elements=["token_sha256"], set_=_PENDING)
+    .returning(*_LISTED)
+)
+
+
+@cache
+def _insert_from(select: Select[*tuple[Any, ...]]) -> Executable:
+    row = select.with_only_columns(*_ROW.values())
+    return pg_insert(VEND).from_select([*_ROW], row).returning(*_LISTED)
 
 
 async def insert(
@@ -203,44 +279,82 @@ async def insert(
     As ``revoke_pending`` it may be listed already, by a commit whose answer was lost.
     The caller is the first to revoke it then, and has half a minute for that.
     """
-    vend_id = uuid4()
-    expiry = datetime.fromtimestamp(expires_at, UTC)
-    row = VendRow(
-        id=vend_id,
+    values = _values(
+        keys,
+        key,
         account_id=account_id,
-        identity_id=key.identity_id,
         provider=provider,
-        client_id=key.client_id,
-        profile=key.profile,
-        scopes=" ".join(key.scopes),
-        resource=key.resource,
-        token_sha256=token_sha256(token),
-        handle=keys.seal(vend_id, account_id, token),
-        key_id=keys.ids[0],
-        state=state,
-        expires_at=expiry,
+        token=token,
+        expires_at=expires_at,
+        max_life_s=max_life_s,
     )
-    values = row.model_dump(exclude={"minted_at"})
-    if max_life_s is not None:
-        values["revoke_at"] = func.clock_timestamp() + timedelta(seconds=max_life_s)
-    statement = pg_insert(VendRow).values(values)
-    if state == "revoke_pending":
-        pending = {
-            "state": state,
-            "lease_until": func.clock_timestamp() + _MINTERS_OWN_TRY,
-        }
-        statement = (
-            pg_insert(VendRow)
-            .values({**values, **pending})
-            .on_conflict_do_update(index_elements=["token_sha256"], set_=pending)
-        )
-    returned = statement.returning(
-        col(VendRow.id),
-        col(VendRow.minted_at),
-        func.least(VendRow.expires_at, VendRow.revoke_at),
-    )
-    vend_id, minted_at, ends_at = (await session.exec(returned)).one()
+    statement = _INSERT if state == "live" else _INSERT_PENDING
+    [(vend_id, minted_at, ends_at)] = await execute(session, statement, values)
     return LiveVend(vend_id, token, minted_at, ends_at, read_at=minted_at)
+
+
+async def insert_if(
+    database: Database,
+    condition: Condition,
+    keys: LedgerKeys,
+    key: VendKey,
+    *,
+    account_id: UUID,
+    provider: str,
+    token: str,
+    expires_at: float,
+    max_life_s: int | None = None,
+) -> LiveVend | None:
+    """List a live token as ``insert`` does, if ``condition`` holds; None if not.
+
+    One statement, which commits by itself. The rows that the condition locks are held
+    until then.
+    """
+    values = _values(
+        keys,
+        key,
+        account_id=account_id,
+        provider=provider,
+        token=token,
+        expires_at=expires_at,
+        max_life_s=max_life_s,
+    )
+    statement = _insert_from(condition.select)
+    listed = await database.execute(statement, {**values, **condition.values})
+    if not listed:
+        return None
+    [(vend_id, minted_at, ends_at)] = listed
+    return LiveVend(vend_id, token, minted_at, ends_at, read_at=minted_at)
+
+
+def _values(
+    keys: LedgerKeys,
+    key: VendKey,
+    *,
+    account_id: UUID,
+    provider: str,
+    token: str,
+    expires_at: float,
+    max_life_s: int | None,
+) -> dict[str, object]:
+    vend_id = uuid4()
+    row = {
+        "id": vend_id,
+        "account_id": account_id,
+        "identity_id": key.identity_id,
+        "provider": provider,
+        "client_id": key.client_id,
+        "profile": key.profile,
+        "scopes": " ".join(key.scopes),
+        "resource": key.resource,
+        "token_sha256": token_sha256(token),
+        "handle": keys.seal(vend_id, account_id, token),
+        "key_id": keys.ids[0],
+        "state": "live",
+        "expires_at": datetime.fromtimestamp(expires_at, UTC),
+    }
+    life = None if max_life_s is None else timedelta(seconds=max_life_s)
+    return {**{f"vend_{x}": value for x, value in row.items()}, "max_life": life}
 
 
 async def unknown_keys(session: AsyncSession, keys: LedgerKeys) -> bool:

@@ -7,14 +7,15 @@ from datetime import timedelta
 from math import ceil
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func, select as core_select
 from sqlalchemy.dialects.postgresql import array, insert
 from sqlmodel import col, delete, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from sso_box_api.db import Database, execute
 from sso_box_api.errors import TooManyMints
 from sso_box_api.vending.sweep import PENDING_CHANNEL
-from sso_box_api.vending.tables import MintRateRow, VendRow
+from sso_box_api.vending.tables import MINT_RATE, MintRateRow, VendRow
 
 _WINDOW = timedelta(seconds=60)
 
@@ -27,32 +28,36 @@ class MintRate:
 
     def __init__(self, per_minute: int) -> None:
         self._per_minute = per_minute
-
-    async def take(self, session: AsyncSession, account_id: UUID) -> None:
-        """Count one more mint that begins now. Raises ``TooManyMints``.
-
-        The caller commits before it calls Box: until then others of the account wait.
-        """
-        if not self._per_minute:
-            return
-        begun, now = col(MintRateRow.begun), func.clock_timestamp()
-        oldest = begun[self._per_minute]
-        newest = array([now]).concat(begun[1 : self._per_minute - 1])
+        begun, now = MINT_RATE.c.begun, func.clock_timestamp()
+        oldest = begun[per_minute]
+        newest = array([now]).concat(begun[1 : per_minute - 1])
         # By the clock at the end of the wait for the row, so the order stays right.
-        counted = (
-            insert(MintRateRow)
-            .values(account_id=account_id, begun=array([now]))
+        self._count = (
+            insert(MINT_RATE)
+            .values(account_id=bindparam("account"), begun=array([now]))
             .on_conflict_do_update(
                 index_elements=["account_id"],
                 set_={"begun": newest},
                 where=or_(oldest.is_(None), oldest <= now - _WINDOW),
             )
-            .returning(col(MintRateRow.account_id))
+            .returning(MINT_RATE.c.account_id)
         )
-        if (await session.exec(counted)).first() is None:
-            left = func.extract("epoch", oldest + _WINDOW - now)
-            statement = select(left).where(MintRateRow.account_id == account_id)
-            left_s = float((await session.exec(statement)).one())
+        left = func.extract("epoch", oldest + _WINDOW - now)
+        self._left = core_select(left).where(
+            MINT_RATE.c.account_id == bindparam("account")
+        )
+
+    async def take(self, on: Database | AsyncSession, account_id: UUID) -> None:
+        """Count one more mint that begins now. Raises ``TooManyMints``.
+
+        It is committed before Box is called: until then others of the account wait.
+        """
+        if not self._per_minute:
+            return
+        values = {"account": account_id}
+        if not await execute(on, self._count, values):
+            [(left,)] = await execute(on, self._left, values)
+            left_s = float(left)
             raise TooManyMints("mints of an account", retry_after=max(1, ceil(left_s)))
 
 

@@ -1,6 +1,7 @@
 """The tables: everything that was handed out and may still be alive, and mints of late."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, DateTime, Index, text
@@ -91,3 +92,8 @@ class MintRateRow(SQLModel, table=True):
     begun: list[datetime] = Field(sa_type=ARRAY(_TIME))
 
     __table_args__ = ({"prefixes": ["UNLOGGED"]},)
+
+
+# The same as plain tables: statements of these do without the object mapper.
+VEND: Final = SQLModel.metadata.tables["vend"]
+MINT_RATE: Final = SQLModel.metadata.tables["mint_rate"]
