@@ -103,8 +103,8 @@ class Vendor:
     async def _renew(self, order: Order) -> None:
         lock = self._minting.setdefault(order.vend_key, asyncio.Lock())
         try:
-            # A token that has less than this left is not renewed, but replaced.
             async with lock:
+                # Another process may have renewed it.
                 newest = await self._reuse(order)
                 if newest is None or newest.is_aging:
                     with within(self._probe_s):

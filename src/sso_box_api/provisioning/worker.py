@@ -54,12 +54,20 @@ class Provisioner:
         """Begin with what new claims ask for; wait for a first furnishing a little.
 
         ``issued_at`` of the token, in epoch seconds: only a newer one changes anything.
-        It goes on without its caller, and never fails a login. Returns whether the
-        claims were other than those that ``account`` was read with.
+        It goes on without its caller, and never fails a login. Returns whether claims
+        were noted that ``account`` was not read with.
         """
         if not self._is_news(account, person):
             return False
-        flight = await self.begin(account, person, issued_at)
+        try:
+            flight = await self.begin(account, person, issued_at)
+        except Exception as error:  # noqa: BLE001 - no login is lost by this
+            unexpected = None if isinstance(error, SsoBoxError) else error
+            message = "nothing could be planned for account %s: %s"
+            _log.warning(
+                message, account.id, outcomes.code_of(error), exc_info=unexpected
+            )
+            return False
         if flight is not None:
             await asyncio.wait({flight}, timeout=self._settings.wait_s)
         return True
@@ -69,20 +77,13 @@ class Provisioner:
     ) -> asyncio.Task[bool] | None:
         """Plan what new claims ask for and begin with it.
 
-        Returns the work that a first login waits for.
+        Returns the work that a first login waits for. Raises ``DatabaseUnavailable``,
+        ``ProvisioningInProgress``.
         """
-        try:
-            if await self._is_noted(account, person, issued_at):
-                return None
-            async with self._database.transaction() as session:
-                noted, taken = await self._plan(session, account, person, issued_at)
-        except Exception as error:  # noqa: BLE001 - no login is lost by this
-            unexpected = None if isinstance(error, SsoBoxError) else error
-            message = "nothing could be planned for account %s: %s"
-            _log.warning(
-                message, account.id, outcomes.code_of(error), exc_info=unexpected
-            )
+        if await self._is_noted(account, person, issued_at):
             return None
+        async with self._database.transaction() as session:
+            noted, taken = await self._plan(session, account, person, issued_at)
         if not taken:
             return None
         flight = asyncio.create_task(self._work_on(taken[0]))
