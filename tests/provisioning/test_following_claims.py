@@ -205,7 +205,8 @@ async def test_what_was_done_for_the_former_box_user_counts_for_no_other(
         transport.go_on.set()
         await working
     # Nor does a login undo that which read the account before.
-    await parts.provisioner().begin(former, ada(name="Ada Byron"), NOW + 2)
+    late = ada(name="Ada Byron")
+    assert not await parts.provisioner().furnish(former, late, NOW + 2)
     await time_passes(parts)
     await finish(parts.provisioner())
     assert at_box(enterprise, user.id) == FURNISHED
