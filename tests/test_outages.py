@@ -44,13 +44,19 @@ async def test_lost_database_is_503_and_comes_back_without_a_restart(
     api: Api, settings: Settings
 ) -> None:
     token = (await api.exchange()).json()["access_token"]
-    await _sql(
-        settings,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )
-    await forget()
-    answer = await api.exchange()
+    for number in range(50):
+        await _sql(
+            settings,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        await forget()
+        answer = await api.exchange(api.id_token(f"person-{number}"))
+        # Whoever is first sees it, which may be work in the background.
+        if answer.is_error:
+            break
+    else:
+        pytest.fail("nobody saw it")
     assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
     assert "retry-after" in answer.headers
     assert (await api.exchange()).json()["access_token"] == token

@@ -116,10 +116,12 @@ class Exchange:
                 self._vendor.renew(
                     _order(known.account, identity, known.grant, Rank.BACKGROUND)
                 )
-            if not is_again and await self._provisioner.furnish(
-                known.account, _person(identity), identity.issued_at
-            ):
-                self._memory.forget(str(known.account.id))
+            if not is_again:
+                account = await self._provisioner.furnish(
+                    known.account, _person(identity), identity.issued_at
+                )
+                key = _key(identity, grant)
+                self._memory.follow(key, known, account, identity.token_sha256)
         return Vended(
             known.vend.token,
             known.vend.expires_at,

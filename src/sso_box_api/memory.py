@@ -7,7 +7,7 @@ while that word certainly arrives; see docs/adr/0013-warm-path.md.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -121,6 +121,20 @@ class Memory:
         if self._known.maxsize and self._holds(known):
             self._known[key] = known
         return known
+
+    def follow(
+        self, key: Key, known: Known, account: Account | None, id_token_sha256: str
+    ) -> None:
+        """Remember a login for the next one, with its ``account`` as it is now.
+
+        None drops the account: its row is to be read.
+        """
+        if account is None:
+            self.forget(str(known.account.id))
+            return
+        now = replace(known, account=account, id_token_sha256=id_token_sha256)
+        if self._known.maxsize and self._holds(now):
+            self._known[key] = now
 
     def find(self, key: Key) -> Known | None:
         """Return what is remembered, which is to be used only while ``is_live``."""

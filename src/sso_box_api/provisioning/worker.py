@@ -7,7 +7,7 @@ taken up by the background of every serve process, with growing pauses, across r
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
@@ -50,46 +50,50 @@ class Provisioner:
         self._flights: set[asyncio.Task[bool]] = set()
         self._closing = False
 
-    async def furnish(self, account: Account, person: Person, issued_at: int) -> bool:
+    async def furnish(
+        self, account: Account, person: Person, issued_at: int
+    ) -> Account | None:
         """Begin with what new claims ask for; wait for a first furnishing a little.
 
         ``issued_at`` of the token, in epoch seconds: only a newer one changes anything.
-        It goes on without its caller, and never fails a login. Returns whether claims
-        were noted that ``account`` was not read with.
+        It goes on without its caller, and never fails a login. Returns the account with
+        the digest of the claims that it follows now; None where only its row tells.
         """
         if not self._is_news(account, person):
-            return False
+            return account
         try:
-            flight = await self.begin(account, person, issued_at)
+            noted, flight = await self.begin(account, person, issued_at)
         except Exception as error:  # noqa: BLE001 - no login is lost by this
             unexpected = None if isinstance(error, SsoBoxError) else error
             message = "nothing could be planned for account %s: %s"
             _log.warning(
                 message, account.id, outcomes.code_of(error), exc_info=unexpected
             )
-            return False
+            return account
         if flight is not None:
             await asyncio.wait({flight}, timeout=self._settings.wait_s)
-        return True
+        if not noted:
+            return None
+        return replace(account, claims_digest=self._digest(account, person))
 
     async def begin(
         self, account: Account, person: Person, issued_at: int
-    ) -> asyncio.Task[bool] | None:
+    ) -> tuple[bool, asyncio.Task[bool] | None]:
         """Plan what new claims ask for and begin with it.
 
-        Returns the work that a first login waits for. Raises ``DatabaseUnavailable``,
-        ``ProvisioningInProgress``.
+        Returns whether they were newer than those noted, and the work that a first
+        login waits for. Raises ``DatabaseUnavailable``, ``ProvisioningInProgress``.
         """
         if await self._is_noted(account, person, issued_at):
-            return None
+            return True, None
         async with self._database.transaction() as session:
             noted, taken = await self._plan(session, account, person, issued_at)
         if not taken:
-            return None
+            return noted is not None, None
         flight = asyncio.create_task(self._work_on(taken[0]))
         self._flights.add(flight)
         flight.add_done_callback(self._landed)
-        return flight if noted and noted.first else None
+        return noted is not None, flight if noted and noted.first else None
 
     async def work(self) -> bool:
         """Take up what is due of a few accounts; True if it is worth going on.
