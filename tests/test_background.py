@@ -375,3 +375,18 @@ async def test_a_round_ends_where_box_is_unavailable(
     await box.requests()
     assert not await _revoker(parts).work()
     assert (await box.requests()).count("POST /oauth2/revoke") <= 8
+
+
+async def test_a_command_that_waits_no_longer_leaves_its_tokens_to_the_others(
+    handed_out: HandOut, box: Control, parts: Parts
+) -> None:
+    """At once, and not when its own lease on them has ended."""
+    await handed_out(2)
+    await box.fault("POST", "/oauth2/revoke", delay_ms=2000, times=1000)
+    async with parts.database.transaction() as session:
+        [found] = await accounts.select(
+            session, namespace="https://idp.example", subject="ada"
+        )
+    report = await parts.lifecycle().lock(found, "", wait_s=0.05)
+    assert report.pending == 2
+    assert await _sql(parts, "SELECT lease_until FROM vend") == [None, None]

@@ -107,21 +107,20 @@ class Exchange:
             proof = self._verifier.check_nonce(identity, request.nonce_verifier)
             grant = self._authorise(request, identity)
             _fill_grant(event, grant)
-            known = await self._recall(identity, grant, proof, request)
+            key = _key(identity, grant)
+            # A proof, and a token that was reported, are looked up in their rows.
+            recalls = proof is None and not request.rejected_token_sha256
+            known = await self._recall(key, identity) if recalls else None
             is_again = known and known.id_token_sha256 == identity.token_sha256
             if known is None:
-                known = await self._serve(identity, grant, proof, request, event)
+                known = await self._serve(key, identity, proof, request, event)
             _fill_known(event, known)
+            if not is_again:
+                await self._furnish(key, identity, known)
             if self._memory.is_aging(known):
                 self._vendor.renew(
                     _order(known.account, identity, known.grant, Rank.BACKGROUND)
                 )
-            if not is_again:
-                account = await self._provisioner.furnish(
-                    known.account, _person(identity), identity.issued_at
-                )
-                key = _key(identity, grant)
-                self._memory.follow(key, known, account, identity.token_sha256)
         return Vended(
             known.vend.token,
             known.vend.expires_at,
@@ -143,20 +142,13 @@ class Exchange:
             asking=Asking(identity.provider, identity.client_id, identity.claims),
         )
 
-    async def _recall(
-        self,
-        identity: Identity,
-        grant: Grant,
-        proof: NonceProof | None,
-        request: ExchangeRequest,
-    ) -> Known | None:
+    async def _recall(self, key: Key, identity: Identity) -> Known | None:
         """Return what was handed out before, while it certainly still may be.
 
         Where PostgreSQL does not answer at all, for a while longer.
         """
-        known = self._memory.find(_key(identity, grant))
-        # Both are looked up in rows that are not remembered.
-        if known is None or proof or request.rejected_token_sha256:
+        known = self._memory.find(key)
+        if known is None:
             return None
         known.account.check_gate(identity.signed_in_at)
         if self._memory.is_live:
@@ -168,8 +160,8 @@ class Exchange:
 
     async def _serve(
         self,
+        key: Key,
         identity: Identity,
-        grant: Grant,
         proof: NonceProof | None,
         request: ExchangeRequest,
         event: RequestEvent,
@@ -178,23 +170,17 @@ class Exchange:
         begun = self._memory.begin()
         with within(self._box_deadline_s):
             account = await self._account(event, identity, proof)
-            bound = await self._resolve(account, identity, grant)
+            grant = await self._resolve(account, identity, key.grant)
             order = _order(
                 account,
                 identity,
-                bound,
+                grant,
                 Rank.FIRST_LOGIN if event.first_login else Rank.LOGIN,
                 request.rejected_token_sha256,
             )
             vend, event.vend = await self._vendor.vend(order)
-        return self._memory.keep(
-            _key(identity, grant),
-            account,
-            vend,
-            identity.token_sha256,
-            begun,
-            grant=bound,
-        )
+        sha256 = identity.token_sha256
+        return self._memory.keep(key, account, vend, sha256, begun, grant=grant)
 
     async def _account(
         self, event: RequestEvent, identity: Identity, proof: NonceProof | None
@@ -229,6 +215,13 @@ class Exchange:
         # Before the token: on a first login it is this that makes the folder.
         await self._provisioner.furnish(account, person, identity.issued_at)
         return await self._folders.resolve(account, person, grant)
+
+    async def _furnish(self, key: Key, identity: Identity, known: Known) -> None:
+        """Follow the claims of a token that is new here, and remember that it was."""
+        account = await self._provisioner.furnish(
+            known.account, _person(identity), identity.issued_at
+        )
+        self._memory.follow(key, known, account, identity.token_sha256)
 
     async def _settle(
         self, account: Account, identity: Identity, proof: NonceProof | None

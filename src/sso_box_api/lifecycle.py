@@ -8,7 +8,6 @@ Each act writes an audit event, also where it fails.
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -258,10 +257,12 @@ class Lifecycle:
     ) -> LockReport:
         """Revoke together with the serve processes, which the commit has woken."""
         if pending:
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(wait_s):
                     for account_id in account_ids:
                         await self._revoker.finish(account_id)
+            except TimeoutError:
+                await self._hand_over(account_ids)
         async with self._database.transaction() as session:
             counts = [
                 await vending.count_pending(session, account_id)
@@ -274,6 +275,12 @@ class Lifecycle:
         latest = max((at for _, at in counts if at is not None), default=None)
         revoked = max(0, pending - left)
         return LockReport(account or candidate.account, revoked, left, latest)
+
+    async def _hand_over(self, account_ids: Sequence[UUID]) -> None:
+        """Let the serve processes have at once what this one was still at."""
+        async with self._database.transaction() as session:
+            for account_id in account_ids:
+                await vending.hurry(session, account_id)
 
 
 def _event(
