@@ -8,8 +8,6 @@ from sso_box_api.accounts.claim import (
     Won,
     claim_new,
     mark_create_sent,
-    record,
-    record_new,
     release,
     renew,
     take_claim,
@@ -22,6 +20,7 @@ from sso_box_api.accounts.deployment import (
     rebind,
     rebind_without_user,
 )
+from sso_box_api.accounts.gate import gate_for_vend, is_open, open_gate
 from sso_box_api.accounts.links import (
     adopt,
     move,
@@ -54,6 +53,7 @@ from sso_box_api.accounts.pages import (
 )
 from sso_box_api.accounts.profile import Noted, note_claims, note_digest
 from sso_box_api.accounts.proofs import drop_proofs, has_proved, record_proof
+from sso_box_api.accounts.recording import record, record_new
 from sso_box_api.accounts.signing_out import sign_out
 from sso_box_api.accounts.store import (
     EXTERNAL_ID_PREFIX,
@@ -64,11 +64,8 @@ from sso_box_api.accounts.store import (
     ensure_row,
     external_id,
     find,
-    gate_for_vend,
-    is_open,
     lock,
     look_up,
-    open_gate,
     select,
     unlock,
 )

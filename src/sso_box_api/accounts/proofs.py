@@ -12,7 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from sso_box_api.accounts.store import Account, gate_for_vend
+from sso_box_api.accounts.gate import gate_for_vend
+from sso_box_api.accounts.store import Account
 from sso_box_api.accounts.tables import AccountRow, IdentityRow, NonceProofRow
 
 # A page that is open proves itself at each exchange; not each time is worth a write.
