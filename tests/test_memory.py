@@ -125,28 +125,44 @@ async def test_without_a_listener_each_login_asks_the_rows(
         assert await is_locked()
 
 
+async def _folder(api: Api, box: Control, subject: str, name: str) -> str:
+    """One of the person's own, as a resource."""
+    token = (await api.exchange(api.id_token(subject))).json()["access_token"]
+    body = {"name": name, "parent": {"id": "0"}}
+    answer = await box.call("POST", "/2.0/folders", token, json=body)
+    return f"folder:{answer.json()['id']}"
+
+
 async def test_no_two_requests_share_a_token(
-    settings_values: dict[str, Any], emulator: Starlette, idp_app: Starlette
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    idp_app: Starlette,
+    box: Control,
 ) -> None:
     """Whoever differs in anything gets another one; whoever does not, the same."""
-    [provider] = settings_values["providers"]
-    settings_values["providers"] = [provider]
     settings_values["limits"] = {"mints_per_minute": 0}
     settings = Settings.model_validate(settings_values)
-    orders: list[tuple[str, str, str, list[str] | None, str | None]] = [
+    async with Api.start(settings, emulator, idp_app) as api:
+        where = {
+            subject: [None, "folder:0"]
+            + [await _folder(api, box, subject, name) for name in ("one", "other")]
+            for subject in (ADA, BOB)
+        }
+    orders = [
         (subject, client, profile, scope, resource)
-        for subject, client, profile, resource in product(
+        for subject, client, profile, scope in product(
             (ADA, BOB),
             ("demo-spa", "demo-mobile"),
-            ("explorer", "preview-download"),
-            (None, "folder:0"),
+            ("preview-download", "explorer"),
+            (None, ["item_download"]),
         )
-        for scope in (None, ["item_download"])
+        for resource in where[subject]
     ]
     tokens: dict[object, set[str]] = {}
-    for _ in range(2):
+    # Minted and remembered, and by another process from the ledger.
+    for times in (2, 1):
         async with Api.start(settings, emulator, idp_app) as api:
-            for subject, client, profile, scope, resource in orders * 2:
+            for subject, client, profile, scope, resource in orders * times:
                 id_token = api.id_token(subject, aud=client)
                 body: dict[str, Any] = {
                     "profile": profile,
@@ -154,13 +170,15 @@ async def test_no_two_requests_share_a_token(
                     "resource": resource,
                 }
                 asked = {name: value for name, value in body.items() if value}
-                answer = (await api.exchange(id_token, **asked)).json()
+                answer = await api.exchange(id_token, **asked)
+                assert answer.status_code == 200, answer.text
                 # The whole drive, said in two ways, is one and the same.
-                key = (subject, client, profile, *(scope or ()))
-                tokens.setdefault(key, set()).add(answer["access_token"])
-    assert len(tokens) == 16
+                on = None if resource == "folder:0" else resource
+                key = (subject, client, profile, *(scope or ()), on)
+                tokens.setdefault(key, set()).add(answer.json()["access_token"])
+    assert len(tokens) == 48
     assert all(len(same) == 1 for same in tokens.values())
-    assert len(set.union(*tokens.values())) == 16
+    assert len(set.union(*tokens.values())) == 48
 
 
 _TEXTS = st.text("ab |/:,", max_size=3)
