@@ -93,3 +93,4 @@ def test_events_that_nobody_can_be_given_are_an_error_in_the_log(
     finally:
         os.close(writer)
     assert "audit events cannot be written" in caplog.text
+    assert "1 audit events were lost at the end" in caplog.text

@@ -48,6 +48,9 @@ class Trail:
         """Write what is left, unless nobody has read for seconds."""
         self._closing.set()
         self._thread.join(_PATIENCE_S)
+        # A chunk that nobody takes may still be on its way; it counts as lost.
+        if lost := self._dropped + len(self._lines):
+            _log.error("%d audit events were lost at the end", lost)
 
     def add(self, line: bytes) -> None:
         """Take a line, in no time."""
@@ -79,8 +82,12 @@ class Trail:
             chunk += line
         self._write(chunk)
 
+    @property
+    def _dropped(self) -> int:
+        return self._refused + self._taken - self._written - self._told
+
     def _confess(self) -> None:
-        dropped = self._refused + self._taken - self._written - self._told
+        dropped = self._dropped
         if not dropped:
             return
         _log.error("%d audit events were dropped", dropped)
