@@ -37,6 +37,7 @@ class Trail:
         self._taken = 0
         self._written = 0
         self._told = 0
+        self._is_torn = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="audit", daemon=True)
 
@@ -96,10 +97,13 @@ class Trail:
         self._told += dropped
 
     def _write(self, chunk: bytes, *, counted: bool = True) -> None:
-        left = chunk
+        # What a full disk cut off keeps a line of its own.
+        left = b"\n" + chunk if chunk and self._is_torn else chunk
         while left:
             try:
-                left = left[os.write(self._descriptor, left) :]
+                written = os.write(self._descriptor, left)
+                self._is_torn = not left[:written].endswith(b"\n")
+                left = left[written:]
             except BlockingIOError:
                 # Somebody else who has the descriptor made it so.
                 select.select([], [self._descriptor], [])
