@@ -123,8 +123,14 @@ class Vendor:
                     provider=order.provider,
                     client_id=order.client_id,
                 )
+            # A lock of all leaves tokens live until their page comes, also where it was
+            # committed since the account was read. Who mints instead is refused.
             return await vending.find_live(
-                session, self._keys, order.vend_key, renew_below_s=self._renew_below_s
+                session,
+                self._keys,
+                order.vend_key,
+                renew_below_s=self._renew_below_s,
+                unless=accounts.suspended_by(order.provider, order.client_id),
             )
 
     async def _probe(self, order: Order, vend: LiveVend) -> None:

@@ -77,6 +77,7 @@ from sso_box_api.accounts.suspensions import (
     note_closed,
     settle_suspension,
     suspend,
+    suspended_by,
     take_suspension,
 )
 
@@ -143,6 +144,7 @@ __all__ = [
     "sign_out_page",
     "stored_for",
     "suspend",
+    "suspended_by",
     "take_claim",
     "take_rechecks",
     "take_spares",

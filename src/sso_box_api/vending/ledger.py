@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from pydantic import SecretStr
-from sqlalchemy import func
+from sqlalchemy import ScalarSelect, func
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -134,12 +134,17 @@ def _key_id(key: str) -> str:
 
 
 async def find_live(
-    session: AsyncSession, keys: LedgerKeys, key: VendKey, *, renew_below_s: int
+    session: AsyncSession,
+    keys: LedgerKeys,
+    key: VendKey,
+    *,
+    renew_below_s: int,
+    unless: ScalarSelect[str] | None = None,
 ) -> LiveVend | None:
     """Return the newest token for ``key`` with enough life left, if there is one.
 
     Enough is more than ``renew_below_s``, or half its whole life if that is less; see
-    ``spare_s``.
+    ``spare_s``. None is, where ``unless`` selects anything.
     Rows under keys this process does not hold are passed over: while a key is being
     rotated in, an older process mints its own.
     """
@@ -163,6 +168,8 @@ async def find_live(
         .order_by(col(VendRow.minted_at).desc())
         .limit(1)
     )
+    if unless is not None:
+        statement = statement.where(unless.is_(None))
     found = (await session.exec(statement)).first()
     if found is None:
         return None
