@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 from starlette.applications import Starlette
 from typing_extensions import override
 
@@ -351,3 +352,27 @@ async def _recording(parts: Parts) -> AsyncIterator[None]:
             state="live",
         )
         yield
+
+
+async def test_a_login_that_looked_before_the_suspension_gets_no_token_after_it(
+    api: Api, parts: Parts
+) -> None:
+    """The token is not closed yet, and the login is late on its way to it."""
+    await api.exchange()
+    refused = {"rejected_token_sha256": "0" * 64}  # so that nothing is remembered
+    async with parts.database.transaction() as session:
+        connection = await session.connection()
+        await connection.execute(text("LOCK TABLE vend IN ACCESS EXCLUSIVE MODE"))
+        login = asyncio.create_task(api.exchange(**refused))
+        async with asyncio.timeout(20):
+            while not await _waits_for_vend(parts):  # noqa: ASYNC110 - PostgreSQL's
+                await asyncio.sleep(0.005)
+        await _suspended_only(parts)
+    assert _said(await login) == (403, "access_suspended")
+
+
+async def _waits_for_vend(parts: Parts) -> bool:
+    statement = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+    async with parts.database.transaction() as session:
+        connection = await session.connection()
+        return bool((await connection.execute(text(statement))).scalar_one())

@@ -3,9 +3,11 @@
 import fcntl
 import json
 import os
+import resource
 import select
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +95,26 @@ def test_events_that_nobody_can_be_given_are_an_error_in_the_log(
     finally:
         os.close(writer)
     assert "audit events cannot be written" in caplog.text
+    assert "1 audit events were lost at the end" in caplog.text
+
+
+def test_a_line_that_a_full_disk_cut_off_spoils_no_other(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk, far past any other file's."""
+    full_at = 1 << 40
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with (tmp_path / "events").open("w+b", buffering=0) as file:
+        file.seek(full_at - 5)
+        with Trail(file.fileno()) as trail:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (full_at, former[1]))
+            try:
+                trail.add(_line(number=1))
+                while file.tell() < full_at:
+                    threading.Event().wait(0.01)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, former)
+            trail.add(_line(number=2))
+        file.seek(full_at - 5)
+        cut, *lines = file.read().splitlines()
+    assert cut == _line(number=1)[:5]
+    told = [json.loads(line) for line in lines]
+    assert {"number": 2} in told

@@ -1,7 +1,7 @@
 """The HTTP server's side of a connection: uvicorn's, with one write for each answer.
 
 uvicorn writes the head of an answer and its body apart, which costs the kernel twice,
-and the caller a second packet.
+and the caller a second packet. It also takes trailers for headers.
 """
 
 import asyncio
@@ -17,6 +17,14 @@ class OneWriteProtocol(HttpToolsProtocol):
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_Gathering(transport))  # type: ignore[arg-type]
+
+    @override
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        # The request keeps its own. httptools reports the trailers of a chunked body as
+        # more of them, but who looks at headers on the way here, as a proxy does, does
+        # not see those: no credential may stand there (RFC 9110 section 6.5.1).
+        self.headers = []
 
 
 class _Gathering:

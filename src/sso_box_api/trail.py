@@ -37,6 +37,7 @@ class Trail:
         self._taken = 0
         self._written = 0
         self._told = 0
+        self._is_torn = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="audit", daemon=True)
 
@@ -48,6 +49,9 @@ class Trail:
         """Write what is left, unless nobody has read for seconds."""
         self._closing.set()
         self._thread.join(_PATIENCE_S)
+        # A chunk that nobody takes may still be on its way; it counts as lost.
+        if lost := self._dropped + len(self._lines):
+            _log.error("%d audit events were lost at the end", lost)
 
     def add(self, line: bytes) -> None:
         """Take a line, in no time."""
@@ -79,8 +83,12 @@ class Trail:
             chunk += line
         self._write(chunk)
 
+    @property
+    def _dropped(self) -> int:
+        return self._refused + self._taken - self._written - self._told
+
     def _confess(self) -> None:
-        dropped = self._refused + self._taken - self._written - self._told
+        dropped = self._dropped
         if not dropped:
             return
         _log.error("%d audit events were dropped", dropped)
@@ -89,10 +97,13 @@ class Trail:
         self._told += dropped
 
     def _write(self, chunk: bytes, *, counted: bool = True) -> None:
-        left = chunk
+        # What a full disk cut off keeps a line of its own.
+        left = b"\n" + chunk if chunk and self._is_torn else chunk
         while left:
             try:
-                left = left[os.write(self._descriptor, left) :]
+                written = os.write(self._descriptor, left)
+                self._is_torn = not left[:written].endswith(b"\n")
+                left = left[written:]
             except BlockingIOError:
                 # Somebody else who has the descriptor made it so.
                 select.select([], [self._descriptor], [])

@@ -122,6 +122,9 @@ class Vendor:
             keys=self._keys,
             key=order.vend_key,
             renew_below_s=self._renew_below_s,
+            # A lock of all leaves tokens live until their page comes, also where it was
+            # committed since the account was read. Who mints instead is refused.
+            unless=accounts.suspension(order.provider, order.client_id),
         )
         if not gate:
             return await find(self._database)

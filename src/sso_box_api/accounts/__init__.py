@@ -77,6 +77,7 @@ from sso_box_api.accounts.suspensions import (
     note_closed,
     settle_suspension,
     suspend,
+    suspension,
     take_suspension,
 )
 
@@ -147,6 +148,7 @@ __all__ = [
     "sign_out_page",
     "stored_for",
     "suspend",
+    "suspension",
     "take_claim",
     "take_rechecks",
     "take_spares",

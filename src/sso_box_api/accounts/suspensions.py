@@ -8,15 +8,25 @@ Functions take the session of a transaction that the caller opened and never com
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, cast
+from typing import Final, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, and_, func, or_, text
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select as core_select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from sso_box_api.accounts.tables import SuspensionRow
+from sso_box_api.accounts.tables import SUSPENSION, SuspensionRow
+from sso_box_api.db import Condition
 from sso_box_api.errors import AccessSuspended
 
 SuspensionKind = Literal["provider", "client"]
@@ -58,6 +68,19 @@ def suspended_by(
     if held:
         statement = statement.with_for_update(read=True, key_share=True)
     return statement.scalar_subquery()
+
+
+_IN_FORCE: Final = core_select(SUSPENSION.c.kind).where(
+    or_(
+        and_(SUSPENSION.c.kind == "provider", SUSPENSION.c.value == bindparam("by")),
+        and_(SUSPENSION.c.kind == "client", SUSPENSION.c.value == bindparam("through")),
+    )
+)
+
+
+def suspension(provider: str, client_id: str) -> Condition:
+    """Say in SQL whether one of both is suspended, for another statement."""
+    return Condition(_IN_FORCE, {"by": provider, "through": client_id})
 
 
 def refuse(suspended: str | None) -> None:

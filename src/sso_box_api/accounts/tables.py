@@ -158,3 +158,4 @@ class BoxOrphanRow(SQLModel, table=True):
 ACCOUNT: Final = SQLModel.metadata.tables["account"]
 IDENTITY: Final = SQLModel.metadata.tables["identity"]
 BOX_ORPHAN: Final = SQLModel.metadata.tables["box_orphan"]
+SUSPENSION: Final = SQLModel.metadata.tables["suspension"]

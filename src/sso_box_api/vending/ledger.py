@@ -181,17 +181,27 @@ _FIND_LIVE: Final = (
 )
 
 
+@cache
+def _find_live_unless(select: Select[*tuple[Any, ...]]) -> Executable:
+    return _FIND_LIVE.where(~select.exists())
+
+
 async def find_live(
-    on: Database | AsyncSession, keys: LedgerKeys, key: VendKey, *, renew_below_s: int
+    on: Database | AsyncSession,
+    keys: LedgerKeys,
+    key: VendKey,
+    *,
+    renew_below_s: int,
+    unless: Condition | None = None,
 ) -> LiveVend | None:
     """Return the newest token for ``key`` with enough life left, if there is one.
 
     Enough is more than ``renew_below_s``, or half its whole life if that is less; see
-    ``spare_s``.
+    ``spare_s``. None is, where ``unless`` is the case.
     Rows under keys this process does not hold are passed over: while a key is being
     rotated in, an older process mints its own.
     """
-    values = {
+    values: dict[str, object] = {
         "identity": key.identity_id,
         "client": key.client_id,
         "profile": key.profile,
@@ -200,7 +210,11 @@ async def find_live(
         "key_ids": keys.ids,
         "renew_below": timedelta(seconds=renew_below_s),
     }
-    found = await execute(on, _FIND_LIVE, values)
+    statement: Executable = _FIND_LIVE
+    if unless is not None:
+        statement = _find_live_unless(unless.select)
+        values |= unless.values
+    found = await execute(on, statement, values)
     if not found:
         return None
     [(vend_id, account_id, handle, minted_at, ends_at, read_at, probed_at)] = found
