@@ -155,8 +155,10 @@ class Exchange:
             return known
         if not self._memory.outlives_silence(known):
             return None
-        answers = await self._database.answers(within_s=_SILENCE_S)
-        return None if answers else known
+        if await self._database.answers(within_s=_SILENCE_S):
+            return None
+        # Something may have been heard while this waited.
+        return self._memory.find(key)
 
     async def _serve(
         self,

@@ -206,7 +206,7 @@ async def test_what_was_done_for_the_former_box_user_counts_for_no_other(
         await working
     # Nor does a login undo that which read the account before.
     late = ada(name="Ada Byron")
-    assert await parts.provisioner().furnish(former, late, NOW + 2) is former
+    assert await parts.provisioner().furnish(former, late, NOW + 2) is None
     await time_passes(parts)
     await finish(parts.provisioner())
     assert at_box(enterprise, user.id) == FURNISHED

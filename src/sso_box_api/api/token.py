@@ -121,5 +121,9 @@ async def exchange_token(request: Request) -> Response:
 
 
 def client_address(request: Request) -> str:
-    """Return the peer's address; the server has put in a trusted proxy's word."""
-    return request.client.host if request.client else ""
+    """Return the peer's address; the server has put in a trusted proxy's word.
+
+    Which is passed over where it can be no address: it stands in logs.
+    """
+    host = request.client.host if request.client else ""
+    return host if host.isascii() and host.isprintable() else ""

@@ -69,7 +69,7 @@ class Provisioner:
             _log.warning(
                 message, account.id, outcomes.code_of(error), exc_info=unexpected
             )
-            return account
+            return None
         if flight is not None:
             await asyncio.wait({flight}, timeout=self._settings.wait_s)
         if not noted:
