@@ -28,7 +28,7 @@ from sso_box_devkit.serving import serve_in_thread
 from tests.support.api import ISSUER
 from tests.support.commands import FULL, Ended, Server, run, serving
 from tests.support.lines import Line, Load, lines
-from tests.support.postgres import clone_database
+from tests.support.postgres import TEMPLATE, clone_database, own_name
 from tests.support.relay import Relay
 from tests.support.servers import free_port
 
@@ -209,7 +209,7 @@ async def site(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Site]:
     folder = tmp_path_factory.mktemp("killswitch")
-    url = await clone_database(postgres_url, "template_migrated", folder.name)
+    url = await clone_database(postgres_url, TEMPLATE, own_name(folder.name))
     enterprise: Enterprise = emulator.state.world.found()
     with ExitStack() as running:
         running.enter_context(pytest.MonkeyPatch.context()).setenv(
