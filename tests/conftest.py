@@ -38,6 +38,7 @@ from tests.support.postgres import (
     own_name,
     start_migrated_postgres,
 )
+from tests.support.relay import Relay
 from tests.support.secrecy import WATCH
 from tests.support.secrecy_plugin import Secrecy, search
 from tests.support.servers import serve_in_thread
@@ -127,6 +128,13 @@ async def database_url(_database_url: str) -> str:
         await read_tables(driver, [t.name for t in SQLModel.metadata.sorted_tables])
         await driver.execute(deletions)
     return _database_url
+
+
+@pytest.fixture
+def way_to_database(database_url: str) -> Iterator[Relay]:
+    """A way to the database of this test alone, which it may cut."""
+    with Relay.to(database_url) as [way]:
+        yield way
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,6 +6,7 @@ for its listening connections, so that each of them can go silent.
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -48,8 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     So the servers are started in one of them only.
     """
-    here = Path(__file__).parent
-    items.sort(key=lambda item: here not in item.path.parents)
+    here = f"{Path(__file__).parent}{os.sep}"
+    items.sort(key=lambda item: not str(item.path).startswith(here))
 
 
 class Ways(NamedTuple):
