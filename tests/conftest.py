@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import asyncpg
@@ -21,7 +22,7 @@ from pydantic import SecretStr
 from sqlmodel import SQLModel
 from starlette.applications import Starlette
 
-from sso_box_api import audit, db
+from sso_box_api import audit
 from sso_box_api.parts import Parts
 from sso_box_api.settings import DatabaseSettings, Settings
 from sso_box_devkit.box import Enterprise, create_box_emulator
@@ -31,12 +32,17 @@ from tests.support.api import BOX_URL, ISSUER, Api, Control
 from tests.support.collecting import read_server, read_tables
 from tests.support.connections import connected, forget, opened
 from tests.support.contract import PROBLEMS, checked
-from tests.support.postgres import clone_database, start_test_postgres
+from tests.support.postgres import (
+    TEMPLATE,
+    clone_database,
+    own_name,
+    start_migrated_postgres,
+)
+from tests.support.relay import Relay
 from tests.support.secrecy import WATCH
 from tests.support.secrecy_plugin import Secrecy, search
 from tests.support.servers import serve_in_thread
-
-_TEMPLATE = "template_migrated"
+from tests.support.shared_postgres import SharedPostgres, shared_url
 
 
 class Figures:
@@ -61,9 +67,11 @@ class Figures:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Secrecy())
-    # The workers of a parallel run report to the process that has this.
-    if os.environ.get("TEST_SIZE") == "full" and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Figures())
+    # The workers of a parallel run report to the process that has these.
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SharedPostgres())
+        if os.environ.get("TEST_SIZE") == "full":
+            config.pluginmanager.register(Figures())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -84,19 +92,25 @@ def _clean_environment(_secrets_stay_secret: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(_clean_environment: None) -> Iterator[str]:
-    """A server with one migrated template database, which nobody connects to."""
-    with start_test_postgres() as server:
-        template = server.url.rsplit("/", 1)[0] + f"/{_TEMPLATE}"
-        asyncio.run(clone_database(server.url, "template0", _TEMPLATE))
-        db.upgrade(DatabaseSettings(database_url=SecretStr(template)))
-        yield server.url
-        asyncio.run(read_server(server.url))
+def postgres_url(
+    _clean_environment: None, pytestconfig: pytest.Config
+) -> Iterator[str]:
+    """A server with one migrated template database, which nobody connects to.
+
+    All workers of a parallel run share it: ``own_name`` names the databases of one.
+    """
+    with ExitStack() as running:
+        url = shared_url(pytestconfig)
+        if url is None:
+            url = running.enter_context(start_migrated_postgres()).url
+        WATCH.url("database password", url)
+        yield url
+        asyncio.run(read_server(url, own_name("")))
 
 
 @pytest.fixture(scope="session")
 def _database_url(postgres_url: str) -> str:
-    return asyncio.run(clone_database(postgres_url, _TEMPLATE, "test"))
+    return asyncio.run(clone_database(postgres_url, TEMPLATE, own_name("test")))
 
 
 @pytest.fixture
@@ -114,6 +128,13 @@ async def database_url(_database_url: str) -> str:
         await read_tables(driver, [t.name for t in SQLModel.metadata.sorted_tables])
         await driver.execute(deletions)
     return _database_url
+
+
+@pytest.fixture
+def way_to_database(database_url: str) -> Iterator[Relay]:
+    """A way to the database of this test alone, which it may cut."""
+    with Relay.to(database_url) as [way]:
+        yield way
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,7 @@
 """The warm path: nothing is asked, and nothing is served that may no longer be."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -9,19 +9,16 @@ from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, strategies as st
-from pydantic import SecretStr
 from sqlalchemy import text
 from starlette.applications import Starlette
 
-from sso_box_api import db
 from sso_box_api.accounts import Account
 from sso_box_api.memory import LIVE_S, Key, Memory
 from sso_box_api.parts import Parts
-from sso_box_api.settings import DatabaseSettings, Settings
+from sso_box_api.settings import Settings
 from sso_box_api.vending import Grant, LiveVend, Resource
-from sso_box_devkit.postgres import Postgres
 from tests.support.api import Api, Control
-from tests.support.postgres import start_test_postgres
+from tests.support.relay import Relay
 
 ADA, BOB = "ada", "bob"
 Audit = list[dict[str, Any]]
@@ -335,21 +332,13 @@ async def test_a_token_past_half_of_its_life_is_renewed_behind_the_answer(
 
 
 @pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
-    """A migrated server of this test alone, which it may stop."""
-    with start_test_postgres() as server:
-        db.upgrade(DatabaseSettings(database_url=SecretStr(server.url)))
-        yield server
-
-
-@pytest.fixture
 async def on_its_own(
     settings_values: dict[str, Any],
     emulator: Starlette,
     idp_app: Starlette,
-    own_postgres: Postgres,
+    way_to_database: Relay,
 ) -> AsyncIterator[Api]:
-    settings_values["database_url"] = own_postgres.url
+    settings_values["database_url"] = way_to_database.url
     settings_values["vending"] = {"grace_s": 1.5}
     settings = Settings.model_validate(settings_values)
     async with Api.start(settings, emulator, idp_app) as api:
@@ -357,11 +346,11 @@ async def on_its_own(
 
 
 async def test_whoever_was_served_is_served_on_for_the_grace(
-    on_its_own: Api, own_postgres: Postgres, audit_log: Audit
+    on_its_own: Api, way_to_database: Relay, audit_log: Audit
 ) -> None:
     api = on_its_own
     await _until(lambda: _is_remembered(api, audit_log))
-    own_postgres.stop()
+    way_to_database.cut()
     assert await _is_remembered(api, audit_log)
     ready = await api.http.get("/readyz")
     assert (ready.status_code, ready.json()["database"]) == (200, "grace")

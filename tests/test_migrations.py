@@ -16,7 +16,7 @@ from alembic.config import Config
 from pydantic import SecretStr
 
 from sso_box_api.settings import DatabaseSettings
-from tests.support.postgres import clone_database, drop_database
+from tests.support.postgres import clone_database, drop_database, own_name
 
 ROOT = Path(__file__).parents[1]
 FULL = os.environ.get("TEST_SIZE") == "full"
@@ -25,11 +25,12 @@ FULL = os.environ.get("TEST_SIZE") == "full"
 @pytest.fixture
 def alembic(postgres_url: str) -> Iterator[Config]:
     """Alembic as the project configures it, on an empty database of its own."""
-    url = asyncio.run(clone_database(postgres_url, "template0", "migrations"))
+    name = own_name("migrations")
+    url = asyncio.run(clone_database(postgres_url, "template0", name))
     config = Config(ROOT / "alembic.ini")
     config.attributes["settings"] = DatabaseSettings(database_url=SecretStr(url))
     yield config
-    asyncio.run(drop_database(postgres_url, "migrations"))
+    asyncio.run(drop_database(postgres_url, name))
 
 
 def _sql(alembic: Config, statement: str) -> list[Any]:

@@ -187,7 +187,10 @@ async def test_a_signed_nonce_of_any_text_is_another_nonce(
 
 
 async def _waiting_for_a_lock(database: asyncpg.Connection) -> None:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
     while not await database.fetchval(waiting):  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0.005)
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,11 @@ from sso_box_api.errors import (
     TokenExpired,
     TooManyBadTokens,
 )
-from sso_box_api.settings import DatabaseSettings, Settings
+from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
-from sso_box_devkit.postgres import Postgres
 from tests.support.api import Api
 from tests.support.connections import forget
-from tests.support.postgres import start_test_postgres
+from tests.support.relay import Relay
 
 
 async def _sql(settings: Settings, statement: str) -> None:
@@ -62,27 +60,18 @@ async def test_lost_database_is_503_and_comes_back_without_a_restart(
     assert (await api.exchange()).json()["access_token"] == token
 
 
-@pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
-    """A migrated server of this test alone, which it may stop."""
-    with start_test_postgres() as server:
-        db.upgrade(DatabaseSettings(database_url=SecretStr(server.url)))
-        yield server
-
-
 async def test_readiness_fails_without_a_database(
     settings_values: dict[str, Any],
     emulator: Starlette,
     idp_app: Starlette,
-    own_postgres: Postgres,
+    way_to_database: Relay,
 ) -> None:
-    server = own_postgres
-    settings_values["database_url"] = server.url
+    settings_values["database_url"] = way_to_database.url
     settings_values["vending"] = {"grace_s": 0}
     settings = Settings.model_validate(settings_values)
     async with Api.start(settings, emulator, idp_app) as api:
         assert (await api.http.get("/readyz")).json()["status"] == "ok"
-        server.stop()
+        way_to_database.cut()
         answer = await api.http.get("/readyz")
         assert answer.status_code == 503
         assert answer.json()["status"] == "unavailable"

@@ -37,6 +37,14 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture(scope="module")
+def used_folder() -> Iterator[Path]:
+    """Of one test after the other: to fill one costs a second."""
+    with tempfile.TemporaryDirectory(prefix="sso-box-test-") as name:
+        start_postgres(Path(name)).stop()
+        yield Path(name)
+
+
 async def _value(url: str, query: str) -> object:
     connection = await asyncpg.connect(url)
     try:
@@ -102,14 +110,14 @@ async def test_two_data_directories_run_side_by_side_and_apart(
 
 
 async def test_a_data_directory_used_before_keeps_data_and_password(
-    folder: Path,
+    used_folder: Path,
 ) -> None:
-    first = start_postgres(folder)
+    first = start_postgres(used_folder)
     try:
         await _value(first.url, "CREATE DATABASE kept")
     finally:
         first.stop()
-    again = start_postgres(folder)
+    again = start_postgres(used_folder)
     try:
         names = await _value(again.url, "SELECT array_agg(datname) FROM pg_database")
         assert "kept" in str(names)
@@ -120,15 +128,15 @@ async def test_a_data_directory_used_before_keeps_data_and_password(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 async def test_command_prints_its_url_first_and_stops_the_server_on_a_signal(
-    folder: Path, how: signal.Signals
+    used_folder: Path, how: signal.Signals
 ) -> None:
-    running = await _run_command(folder)
+    running = await _run_command(used_folder)
     try:
         assert running.stdout
         url = (await running.stdout.readline()).decode().strip()
         assert url.startswith("postgresql://"), await running.communicate()
         assert await _value(url, "SELECT 1") == 1
-        pid_file = folder / "cluster" / "postmaster.pid"
+        pid_file = used_folder / "cluster" / "postmaster.pid"
         server_pid = int(pid_file.read_text().split()[0])
         running.send_signal(how)
         _, complaints = await running.communicate()

@@ -6,6 +6,7 @@ for its listening connections, so that each of them can go silent.
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -28,7 +29,7 @@ from sso_box_devkit.serving import serve_in_thread
 from tests.support.api import ISSUER
 from tests.support.commands import FULL, Ended, Server, run, serving
 from tests.support.lines import Line, Load, lines
-from tests.support.postgres import clone_database
+from tests.support.postgres import TEMPLATE, clone_database, own_name
 from tests.support.relay import Relay
 from tests.support.servers import free_port
 
@@ -48,8 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     So the servers are started in one of them only.
     """
-    here = Path(__file__).parent
-    items.sort(key=lambda item: here not in item.path.parents)
+    here = f"{Path(__file__).parent}{os.sep}"
+    items.sort(key=lambda item: not str(item.path).startswith(here))
 
 
 class Ways(NamedTuple):
@@ -209,7 +210,7 @@ async def site(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Site]:
     folder = tmp_path_factory.mktemp("killswitch")
-    url = await clone_database(postgres_url, "template_migrated", folder.name)
+    url = await clone_database(postgres_url, TEMPLATE, own_name(folder.name))
     enterprise: Enterprise = emulator.state.world.found()
     with ExitStack() as running:
         running.enter_context(pytest.MonkeyPatch.context()).setenv(

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from itertools import groupby
 
+import pytest
+
 from sso_box_api.memory import LIVE_S
 from tests.killswitch.conftest import GRACE_S, Holding, Site, until
 from tests.support.commands import FULL
@@ -58,6 +60,7 @@ async def test_a_lock_that_is_killed_after_its_commit_is_finished_by_the_servers
     await site.all_dead(load.tokens)
 
 
+@pytest.mark.skipif(not FULL, reason="full size only; tests/test_background.py has it")
 async def test_a_lock_is_heard_of_by_workers_whose_listening_connection_was_cut(
     site: Site, record_property: Record
 ) -> None:
@@ -140,6 +143,7 @@ async def _holds(holding: Holding) -> bool:
     return holding.held == 1
 
 
+@pytest.mark.skipif(not FULL, reason="full size only; tests/test_background.py has it")
 async def test_a_lock_while_box_is_down_reports_what_is_pending_and_is_swept_later(
     site: Site, record_property: Record
 ) -> None:

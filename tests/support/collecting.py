@@ -201,10 +201,12 @@ async def read_tables(
         watch.read(f"table {table}", row)
 
 
-async def read_server(url: str, watch: Watch = WATCH) -> None:
-    """Read all databases of a server."""
+async def read_server(url: str, ending: str, watch: Watch = WATCH) -> None:
+    """Read all databases of a server whose names end so."""
     admin = await asyncpg.connect(url)
-    names = await admin.fetch("SELECT datname FROM pg_database WHERE datallowconn")
+    names = await admin.fetch(
+        "SELECT datname FROM pg_database WHERE right(datname, length($1)) = $1", ending
+    )
     await admin.close()
     for name in names:
         address = url.rsplit("/", 1)[0] + f"/{name['datname']}"

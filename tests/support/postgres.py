@@ -1,5 +1,7 @@
 """A PostgreSQL for the tests, and databases cloned from a prepared template."""
 
+import asyncio
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +9,27 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
+from pydantic import SecretStr
 
+from sso_box_api import db
+from sso_box_api.settings import DatabaseSettings
 from sso_box_devkit.postgres import Postgres, start_postgres
+
+TEMPLATE = "template_migrated"
+
+
+def own_name(name: str) -> str:
+    """The name of a database of this process, on a server that others use, too."""
+    return f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+
+
+@contextmanager
+def start_migrated_postgres() -> Iterator[Postgres]:
+    """Run a server with the migrated database ``TEMPLATE``, which nobody connects to."""
+    with start_test_postgres() as server:
+        url = asyncio.run(clone_database(server.url, "template0", TEMPLATE))
+        db.upgrade(DatabaseSettings(database_url=SecretStr(url)))
+        yield server
 
 
 @contextmanager

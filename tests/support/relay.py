@@ -1,5 +1,7 @@
 """A way to PostgreSQL that can go silent: packets are dropped, and nobody hangs up.
 
+Or it can be cut, which is what a server that was stopped looks like.
+
 In a thread of its own, so that it passes everything on whatever the test is busy with.
 """
 
@@ -58,6 +60,15 @@ class Relay:
         """Let through what is opened, and what was opened in the silence."""
         self._loop.call_soon_threadsafe(self._heard.set)
 
+    def cut(self) -> None:
+        """Hang up on everybody, and refuse whoever comes from now on."""
+        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result()
+
+    async def _cut(self) -> None:
+        await self.close()
+        for each in self._passing:
+            each.hang_up()
+
     async def _silence(self) -> None:
         self._heard.clear()
         for each in self._passing:
@@ -97,17 +108,21 @@ class _Passing:
 
     def __init__(self) -> None:
         self.is_silent = False
+        self._pumps: list[asyncio.Task[None]] = []
+
+    def hang_up(self) -> None:
+        for pump in self._pumps:
+            pump.cancel()
 
     async def pass_on(
         self, *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]
     ) -> None:
         """Both ways, until one end hangs up."""
-        pumps = [asyncio.create_task(self._pump(*way)) for way in ways]
+        pumps = self._pumps = [asyncio.create_task(self._pump(*way)) for way in ways]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for pump in pumps:
-                pump.cancel()
+            self.hang_up()
             await asyncio.gather(*pumps, return_exceptions=True)
             for _, writer in ways:
                 writer.close()
