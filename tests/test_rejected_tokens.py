@@ -2,10 +2,13 @@
 
 import asyncio
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Engine, event, text
 from starlette.applications import Starlette
 
 from sso_box_api.parts import Parts
@@ -15,6 +18,8 @@ from tests.support.api import Api, Control
 
 DOORS = pytest.mark.parametrize("door", ["json", "oauth"])
 PROBE = "GET /2.0/users/me"
+
+_HOLD = text("SELECT FROM vend FOR UPDATE")
 
 
 def _sha256(token: str) -> str:
@@ -26,6 +31,22 @@ async def _token(api: Api, **asked: Any) -> str:
     assert answer.status_code == 200, answer.text
     token: str = answer.json()["access_token"]
     return token
+
+
+@contextmanager
+def _reads_of_vends() -> Iterator[asyncio.Semaphore]:
+    """Released by each look for a live token that PostgreSQL answered to a process."""
+    reads = asyncio.Semaphore(0)
+
+    def note(*values: Any) -> None:
+        if values[2].startswith("SELECT vend.id, vend.account_id, vend.handle"):
+            reads.release()
+
+    event.listen(Engine, "after_cursor_execute", note)
+    try:
+        yield reads
+    finally:
+        event.remove(Engine, "after_cursor_execute", note)
 
 
 def _kill(emulator: Starlette, token: str) -> None:
@@ -86,20 +107,27 @@ async def test_what_is_no_sha256_is_refused(api: Api, digest: str) -> None:
 async def test_reports_at_one_time_are_one_probe_in_all_processes(
     api: Api,
     box: Control,
+    parts: Parts,
     settings: Settings,
     emulator: Starlette,
     idp_app: Starlette,
 ) -> None:
     token = await _token(api)
     async with Api.start(settings, emulator, idp_app) as elsewhere:
-        # It has its keys: else its reports may come when the probe is over.
         assert await _token(elsewhere) == token
         await box.requests()
-        await box.fault("GET", "/2.0/users/me", delay_ms=1000)
-        reports = [
-            _token(process, rejected_token_sha256=_sha256(token))
-            for process in (api, elsewhere, api, elsewhere)
-        ]
+        # Nobody has the turn before all four know which token they report.
+        with _reads_of_vends() as reads:
+            async with parts.database.transaction() as session:
+                await (await session.connection()).execute(_HOLD)
+                reports = [
+                    asyncio.ensure_future(
+                        _token(process, rejected_token_sha256=_sha256(token))
+                    )
+                    for process in (api, elsewhere, api, elsewhere)
+                ]
+                for _ in reports:
+                    await reads.acquire()
         assert await asyncio.gather(*reports) == [token] * 4
     assert await box.requests() == [PROBE]
 

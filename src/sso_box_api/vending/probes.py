@@ -9,7 +9,7 @@ from datetime import timedelta
 from math import ceil
 from uuid import UUID
 
-from sqlalchemy import case, func
+from sqlalchemy import case, func, or_
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -26,12 +26,14 @@ async def take_probe(
 ) -> bool:
     """Take the turn to ask Box about a live token; False if somebody has it now.
 
-    False also where the token was closed meanwhile. Raises ``BoxRefusesToken`` where
-    ``key`` has used its probes up.
+    False also where the token was closed, or Box asked, since ``vend`` was read. Raises
+    ``BoxRefusesToken`` where ``key`` has used its probes up.
     """
     now = func.clock_timestamp()
+    lease = col(VendRow.lease_until)
+    asked_since = lease.is_(None) & (col(VendRow.probed_at) > vend.read_at)
     locked = (
-        select(VendRow.account_id, VendRow.lease_until > now)
+        select(VendRow.account_id, or_(lease > now, asked_since))
         .where(VendRow.id == vend.id, VendRow.state == "live")
         .with_for_update()
     )
