@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 from starlette.applications import Starlette
 from typing_extensions import override
 
@@ -488,6 +488,31 @@ async def test_callers_at_one_time_share_the_token_that_is_minted(
     answers = await asyncio.gather(*(api.exchange(profile="preview") for _ in range(5)))
     assert len({answer.json()["access_token"] for answer in answers}) == 1
     assert await box.requests() == ["POST /oauth2/token"] * 2
+
+
+async def test_a_first_login_looks_for_no_token_that_cannot_be_there(
+    api: Api, box: Control
+) -> None:
+    """But who comes with it has the one that is minted for it."""
+    looks: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("SELECT") and "FROM vend" in statement:
+            looks.append(statement)
+
+    await api.exchange()
+    await box.requests()
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        await api.exchange(api.id_token(sub="grace"))
+        alone = len(looks)
+        both = [api.exchange(api.id_token(sub="joan")) for _ in range(2)]
+        answers = await asyncio.gather(*both)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert alone == 0
+    assert len({answer.json()["access_token"] for answer in answers}) == 1
+    assert (await box.requests()).count("POST /oauth2/token") == 2 * 2
 
 
 async def test_who_signed_out_while_waiting_for_the_mint_gets_no_token(

@@ -190,14 +190,16 @@ _ASKED = st.tuples(_TEXTS, _TEXTS, _TEXTS, _TEXTS, _GRANTS)
 
 
 def _account() -> Account:
-    nothing = dict.fromkeys(("locked_at", "lock_reason", "removed_at", "not_before"))
     return Account(
         id=uuid4(),
         identity_id=uuid4(),
         kind="app",
         external_app_user_id="sb1-x",
         box_user_id="11",
-        **nothing,
+        locked_at=None,
+        lock_reason=None,
+        removed_at=None,
+        not_before=None,
     )
 
 

@@ -15,7 +15,7 @@ No transaction is open across a call. See docs/claim-protocol.md for the states.
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from sso_box_api import accounts
@@ -88,6 +88,7 @@ class Binder:
         self._kinds[person.provider].check(person)
         key = (person.namespace, person.subject)
         flight = self._flights.get(key)
+        joined = flight is not None
         if flight is None:
             flight = asyncio.create_task(self._fly(person))
             self._flights[key] = flight
@@ -98,7 +99,8 @@ class Binder:
         except TimeoutError:
             raise ProvisioningInProgress("caller_wait", retry_after=2) from None
         account.check_gate(signed_in_at)
-        return account
+        # To who joins, whoever came before may have had a token minted by now.
+        return replace(account, is_new=False) if joined else account
 
     async def close(self) -> None:
         """Wait for the flights that are under way; each has its own deadline."""

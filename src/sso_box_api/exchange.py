@@ -179,6 +179,8 @@ class Exchange:
                 grant,
                 Rank.FIRST_LOGIN if event.first_login else Rank.LOGIN,
                 request.rejected_token_sha256,
+                # Where something was waited for since, others may have come before.
+                is_first=account.is_new and proof is None and bound is grant,
             )
             vend, event.vend = await self._vendor.vend(order)
         sha256 = identity.token_sha256
@@ -264,6 +266,8 @@ def _order(
     grant: Grant,
     rank: Rank,
     rejected: str | None = None,
+    *,
+    is_first: bool = False,
 ) -> Order:
     return Order(
         account,
@@ -273,6 +277,7 @@ def _order(
         signed_in_at=identity.signed_in_at,
         rejected_sha256=(rejected or "").lower(),
         rank=rank,
+        is_first=is_first,
     )
 
 

@@ -42,7 +42,7 @@ class Order:
 
     ``signed_in_at``: when the person logged in, in epoch seconds. ``rejected_sha256``:
     of the token that Box no longer took from the caller, in lower-case hex. ``rank``:
-    how it queues at Box.
+    how it queues at Box. ``is_first``: nobody can have asked for this token before.
     """
 
     account: Account
@@ -52,6 +52,7 @@ class Order:
     signed_in_at: int
     rejected_sha256: str = ""
     rank: Rank = Rank.LOGIN
+    is_first: bool = False
 
     @property
     def resource(self) -> str | None:

@@ -68,7 +68,8 @@ class Vendor:
 
         Raises what ``Minter.mint`` raises, and ``BoxRefusesToken``.
         """
-        first = await self._reuse(order)
+        # Of who was never here before, none is listed.
+        first = None if order.is_first else await self._reuse(order)
         if first is not None and first.sha256 != order.rejected_sha256:
             return first, "reused"
         lock = self._minting.setdefault(order.vend_key, asyncio.Lock())

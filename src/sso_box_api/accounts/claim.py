@@ -166,7 +166,7 @@ async def claim_new(
     if not made:
         return None
     account = Account(
-        account_id, identity_id, kind, ext_id, None, None, None, None, None
+        account_id, identity_id, kind, ext_id, None, None, None, None, None, is_new=True
     )
     return Won(account, _FIRST_FENCE, sent_ago_s=None)
 

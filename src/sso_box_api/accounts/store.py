@@ -64,6 +64,7 @@ class Account:
     """A snapshot of one identity's account. ``box_user_id`` is None until bound.
 
     ``claims_digest``: of the claims last acted on, where ``find`` read the account.
+    ``is_new``: made by whoever has this snapshot, so that no token of it is listed.
     """
 
     id: UUID
@@ -76,6 +77,7 @@ class Account:
     removed_at: datetime | None
     not_before: datetime | None
     claims_digest: str | None = None
+    is_new: bool = field(default=False, compare=False)
 
     @property
     def state(self) -> Literal["pending", "active", "locked", "removed"]:

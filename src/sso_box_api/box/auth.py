@@ -228,8 +228,10 @@ class Auth:
         content: bytes | None = None,
         host: str | None = None,
     ) -> httpx.Request:
-        # Built without the client, so that no cookie of one call goes with the next.
-        return httpx.Request(
+        # Built without the client, so that no cookie of one call goes with the next, and
+        # with a stream made here: the transport says the host and the length anyway, and
+        # for httpx to do so too costs more than all the rest of a request.
+        request = httpx.Request(
             method,
             _url((host or self._settings.api_url) + path),
             headers={
@@ -238,8 +240,10 @@ class Auth:
                 "user-agent": "sso-box-api",
                 **headers,
             },
-            content=content,
+            stream=httpx.ByteStream(content or b""),
         )
+        request.read()
+        return request
 
 
 @lru_cache(maxsize=256)

@@ -119,6 +119,16 @@ class Caller:
                 request, outcome = await self._attempt(*steps)
             return accepted(request, outcome)
 
+        try:
+            return await attempt()
+        except Failed as failed:
+            return await self._again(attempt, failed, given)
+
+    async def _again(
+        self, attempt: Callable[[], Awaitable[T]], first: Failed, given: Allowance
+    ) -> T:
+        """Go on after the first attempt, which counts as one."""
+        # Only made here, for hardly any call comes so far, and it costs a tenth of one.
         limit = stop_after_attempt(self._settings.max_attempts)
         retrying = AsyncRetrying(
             retry=retry_if_exception(lambda e: isinstance(e, Failed) and e.again),
@@ -128,9 +138,14 @@ class Caller:
             reraise=True,
         )
         try:
-            return await retrying(attempt)
+            async for turn in retrying:
+                with turn:
+                    if turn.retry_state.attempt_number == 1:
+                        raise first
+                    return await attempt()
         except Failed as failed:
             raise failed.unavailable() from None
+        raise AssertionError  # the engine returns or raises
 
     async def call_once(
         self, lane: Lane, prepare: Prepare, parse: Parse[T], *, timeout_s: float
