@@ -115,7 +115,9 @@ async def test_lock_with_box_down_reports_what_is_pending_and_finishes_later(
     assert (await api.exchange()).json()["code"] == "account_locked"
     await box.clear_faults()
     again = await parts.lifecycle().lock(candidate, "")
-    assert (again.revoked, again.pending) == (1, 0)
+    # Unless the service beside it has done so since Box is back.
+    assert again.revoked <= 1
+    assert again.pending == 0
     assert not await box.is_live(token)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import Executable, Row, Select, func, select, text
+from sqlalchemy import Executable, GenerativeSelect, Row, Select, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -35,6 +35,7 @@ __all__ = [
     "Database",
     "create_engine",
     "execute",
+    "once",
     "upgrade",
 ]
 
@@ -218,6 +219,15 @@ class Database:
             self._question.cancel()
             await asyncio.wait({self._question})
         await self._engine.dispose()
+
+
+def once(rows: GenerativeSelect) -> Select[*tuple[Any, ...]]:
+    """Have a choice of rows made once in the statement that changes them.
+
+    PostgreSQL may run a subquery again for each row that it compares. One with LIMIT
+    and SKIP LOCKED chooses other rows each time, so that the limit is none.
+    """
+    return select(*rows.cte().prefix_with("MATERIALIZED").c)
 
 
 async def execute(

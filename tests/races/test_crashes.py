@@ -106,7 +106,10 @@ class Stage:
 
     async def clear_up(self) -> None:
         """What the background of any serve process does in time."""
-        await self.run("UPDATE account SET recheck_at = now() WHERE recheck_at > now()")
+        # Of all that are to come: it waits for those that a killed process still holds,
+        # which the background would leave to its next round.
+        due = "UPDATE account SET recheck_at = now() WHERE recheck_at IS NOT NULL"
+        await self.run(due)
         await self.run("UPDATE box_orphan SET lease_until = NULL")
         work = LeftOvers(self.parts.database, self.parts.box).work
         while await work():

@@ -16,6 +16,7 @@ from sqlmodel import col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.accounts.tables import AccountRow, BoxOrphanRow
+from sso_box_api.db import once
 
 _RECHECKED_FOR = timedelta(days=1)
 
@@ -193,7 +194,7 @@ async def take_spares(
         free = free.where(BoxOrphanRow.box_user_id == box_user_id)
     statement = (
         update(BoxOrphanRow)
-        .where(col(BoxOrphanRow.box_user_id).in_(free))
+        .where(col(BoxOrphanRow.box_user_id).in_(once(free)))
         .values(lease_until=func.clock_timestamp() + timedelta(seconds=lease_s))
         .returning(col(BoxOrphanRow.box_user_id))
     )
@@ -213,7 +214,7 @@ async def take_rechecks(
     )
     statement = (
         update(AccountRow)
-        .where(col(AccountRow.id).in_(due))
+        .where(col(AccountRow.id).in_(once(due)))
         .values(recheck_at=func.clock_timestamp() + timedelta(seconds=lease_s))
         .returning(col(AccountRow.id), col(AccountRow.external_app_user_id))
     )

@@ -16,6 +16,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, delete, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from sso_box_api.db import once
 from sso_box_api.furnishing.plan import Kind
 from sso_box_api.furnishing.tables import FurnishingRow, FurnishingStepRow
 
@@ -75,7 +76,7 @@ async def take_due(
         free = free.where(FurnishingRow.account_id == account_id)
     taking = (
         update(FurnishingRow)
-        .where(col(FurnishingRow.account_id).in_(free))
+        .where(col(FurnishingRow.account_id).in_(once(free)))
         .values(lease_until=_in(lease_s))
         .returning(
             col(FurnishingRow.account_id),

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Update, func
 from sqlmodel import and_, col, delete, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from sso_box_api.db import once
 from sso_box_api.vending.ledger import token_sha256
 from sso_box_api.vending.tables import VendRow
 
@@ -99,7 +100,7 @@ async def close_due(session: AsyncSession, *, limit: int) -> None:
     )
     closing = (
         update(VendRow)
-        .where(col(VendRow.id).in_(due))
+        .where(col(VendRow.id).in_(once(due)))
         .values(state="revoke_pending", lease_until=None)
     )
     await session.exec(closing)
@@ -164,7 +165,7 @@ async def take_pending(
         free = free.where(VendRow.account_id == account_id)
     taking = (
         update(VendRow)
-        .where(col(VendRow.id).in_(free))
+        .where(col(VendRow.id).in_(once(free)))
         .values(lease_until=_in(lease_s), tries=col(VendRow.tries) + 1)
         .returning(
             col(VendRow.id),
@@ -254,7 +255,7 @@ async def delete_expired(session: AsyncSession, *, limit: int) -> int:
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    deleting = delete(VendRow).where(col(VendRow.id).in_(old))
+    deleting = delete(VendRow).where(col(VendRow.id).in_(once(old)))
     return (await session.exec(deleting)).rowcount
 
 
