@@ -19,6 +19,7 @@ from sso_box_api.revocation import Revoker
 from sso_box_api.settings import DatabaseSettings, Settings
 from tests.support.api import BOX_URL, Api, Control
 from tests.support.connections import opened
+from tests.support.waiting import until
 
 HOUR = 3600.0
 LISTENERS = (
@@ -52,12 +53,6 @@ async def _sql(parts: Parts, statement: str) -> list[Any]:
     async with parts.database.transaction() as session:
         result = await (await session.connection()).execute(text(statement))
         return list(result.scalars()) if result.returns_rows else []
-
-
-async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110 - others' state, at Box and in rows
-            await asyncio.sleep(0.005)
 
 
 async def _dead(box: Control, token: str) -> bool:
@@ -133,12 +128,12 @@ async def test_a_lock_while_box_is_down_is_finished_when_box_is_back(
             tries.extend(await box.requests())
             return tries.count("POST /oauth2/revoke") >= 3
 
-        await _until(tried_three_times)
+        await until(tried_three_times)
         assert await _pending(api) == 1
         assert await box.is_live(token)
         await box.clear_faults()
-        await _until(lambda: _dead(box, token))
-        await _until(lambda: _nothing_pending(api))
+        await until(lambda: _dead(box, token))
+        await until(lambda: _nothing_pending(api))
 
 
 async def test_two_processes_revoke_each_token_once(
@@ -154,12 +149,12 @@ async def test_two_processes_revoke_each_token_once(
     ):
         tokens = await _hand_out(api, 12)
         assert len(set(tokens)) == 12
-        await _until(lambda: _listening(parts, 2))
+        await until(lambda: _listening(parts, 2))
         await box.requests()
         # Long enough that each looks for more while the other one's calls run.
         await box.fault("POST", "/oauth2/revoke", delay_ms=50, times=1000)
         await _lock(parts)
-        await _until(lambda: _nothing_pending(api))
+        await until(lambda: _nothing_pending(api))
     requests = await box.requests()
     assert requests.count("POST /oauth2/revoke") == 12
     assert [await box.is_live(token) for token in tokens] == [False] * 12
@@ -188,28 +183,28 @@ async def _locks_are_swept_at_once(api: Api, box: Control, parts: Parts) -> None
     for _ in range(2):
         [token] = await _hand_out(api, 1)
         await _lock(parts)
-        await _until(partial(_dead, box, token))
+        await until(partial(_dead, box, token))
         await _unlock(parts)
 
 
 async def test_a_lock_wakes_the_work_at_once(
     api: Api, box: Control, parts: Parts
 ) -> None:
-    await _until(lambda: _listening(parts, 1))
+    await until(lambda: _listening(parts, 1))
     await _locks_are_swept_at_once(api, box, parts)
 
 
 async def test_a_broken_listening_connection_is_replaced(
     api: Api, box: Control, parts: Parts
 ) -> None:
-    await _until(lambda: _listening(parts, 1))
+    await until(lambda: _listening(parts, 1))
     [first] = await _sql(parts, LISTENERS)
     await _sql(parts, f"SELECT pg_terminate_backend({first})")
 
     async def replaced() -> bool:
         return await _sql(parts, LISTENERS) not in ([], [first])
 
-    await _until(replaced)
+    await until(replaced)
     await _locks_are_swept_at_once(api, box, parts)
 
 
@@ -262,14 +257,14 @@ async def test_what_a_shutdown_interrupts_stays_pending(
 ) -> None:
     async with Api.start(settings, emulator, idp_app) as api:
         [token] = await _hand_out(api, 1)
-        await _until(lambda: _listening(parts, 1))
+        await until(lambda: _listening(parts, 1))
         await box.fault("POST", "/oauth2/revoke", delay_ms=60_000)
         await _lock(parts)
 
         async def taken() -> bool:
             return await _sql(parts, "SELECT tries FROM vend") == [1]
 
-        await _until(taken)
+        await until(taken)
     assert await _sql(parts, LISTENERS) == []
     assert await _sql(parts, "SELECT state FROM vend") == ["revoke_pending"]
     await box.clear_faults()
@@ -301,7 +296,7 @@ async def test_what_has_expired_is_given_up_and_later_deleted(
         async def tidied() -> bool:
             return len(await _sql(parts, "SELECT id FROM vend")) == 2
 
-        await _until(tidied)
+        await until(tidied)
     finally:
         await background.close()
     left = await _sql(parts, "SELECT profile || ' ' || state FROM vend ORDER BY 1")

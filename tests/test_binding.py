@@ -5,7 +5,7 @@ only the rows decide between them.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -29,7 +29,10 @@ from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.api import Control
 from tests.support.connections import opened
+from tests.support.waiting import until
 
+# For what comes about where they end.
+HASTY = {"lease_s": 1.0, "post_timeout_s": 0.8}
 ADA = Person("main", "https://idp.example", "ada", "Ada Lovelace", "ada@example.com")
 NOW = 1_900_000_000
 
@@ -86,17 +89,9 @@ async def _run(parts: Parts, statement: str) -> None:
         await connection.execute(text(statement))
 
 
-async def _until(look: Callable[[], Awaitable[object]]) -> None:
-    for _ in range(500):
-        if await look():
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail("this did not come about within ten seconds")
-
-
 async def _until_sent(parts: Parts) -> None:
     query = "SELECT 1 FROM account WHERE create_sent_at IS NOT NULL"
-    await _until(lambda: _rows(parts, query))
+    await until(lambda: _rows(parts, query))
 
 
 async def test_external_id_is_derived_from_length_prefixed_parts() -> None:
@@ -143,7 +138,7 @@ async def test_creation_that_box_lost_is_repeated_once_settled(
     new_binder: Any, box: Control
 ) -> None:
     await box.fault("POST", "/2.0/users", drop=True)
-    account = await (await new_binder()).bind(ADA, NOW)
+    account = await (await new_binder(**HASTY)).bind(ADA, NOW)
     [user] = await box.users()
     assert account.box_user_id == user["id"]
     calls = await box.requests()
@@ -155,16 +150,16 @@ async def test_crash_after_the_post_is_adopted_by_another_process(
     new_binder: Any, parts: Parts, box: Control
 ) -> None:
     """A dead holder left its mark and a user that the look-up does not show yet."""
-    binder = await new_binder()
+    binder = await new_binder(**HASTY)
     await box.settings(lookup_lag_s=0.6)
     flight = asyncio.create_task(binder.bind(ADA, NOW))
     await box.fault("POST", "/2.0/users", after_commit=True, delay_ms=3000)
-    await _until(box.users)
+    await until(box.users)
     for task in list(binder._flights.values()):
         task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await flight
-    account = await (await new_binder()).bind(ADA, NOW)
+    account = await (await new_binder(**HASTY)).bind(ADA, NOW)
     [user] = await box.users()
     assert account.box_user_id == user["id"]
     assert await _rows(parts, "SELECT 1 FROM box_orphan") == []
@@ -376,7 +371,8 @@ async def test_the_work_goes_on_when_the_caller_has_waited_long_enough(
     assert caught.value.retry_after is not None
     await binder.close()
     [user] = await box.users()
-    assert (await binder.bind(ADA, NOW)).box_user_id == user["id"]
+    patient = await new_binder()
+    assert (await patient.bind(ADA, NOW)).box_user_id == user["id"]
 
 
 async def test_a_flight_ends_at_its_deadline(new_binder: Any, box: Control) -> None:
@@ -418,7 +414,7 @@ async def test_a_claim_that_ran_out_during_the_look_up_is_taken_anew(
     new_binder: Any, box: Control
 ) -> None:
     await box.fault("GET", "/2.0/users", delay_ms=1200)
-    account = await (await new_binder()).bind(ADA, NOW)
+    account = await (await new_binder(**HASTY)).bind(ADA, NOW)
     [user] = await box.users()
     assert account.box_user_id == user["id"]
     assert (await box.requests()).count("GET /2.0/users") == 2
@@ -429,8 +425,8 @@ async def test_no_post_leaves_when_too_little_of_the_lease_is_left(
 ) -> None:
     """The commit of the mark was held up: a POST now could outlive the claim."""
     await box.fault("GET", "/2.0/users", delay_ms=200)
-    flight = asyncio.create_task((await new_binder()).bind(ADA, NOW))
-    await _until(lambda: _rows(parts, "SELECT 1 FROM account"))
+    flight = asyncio.create_task((await new_binder(**HASTY)).bind(ADA, NOW))
+    await until(lambda: _rows(parts, "SELECT 1 FROM account"))
     async with parts.database.transaction() as session:
         connection = await session.connection()
         await connection.execute(text("SELECT 1 FROM account FOR UPDATE"))
@@ -448,7 +444,7 @@ async def test_who_is_overtaken_while_settling_stops_looking(
     await box.settings(lookup_lag_s=60)
     await box.fault("POST", "/2.0/users", after_commit=True, drop=True)
     flight = asyncio.create_task((await new_binder()).bind(ADA, NOW))
-    await _until(box.users)
+    await until(box.users)
     await _run(parts, "UPDATE account SET claim_fence = claim_fence + 1")
     with pytest.raises(ProvisioningInProgress, match="claim_lost"):
         await flight

@@ -105,17 +105,19 @@ def _serving(
     events: list[dict[str, Any]] = []
     try:
         with httpx.Client() as http:
-            for _ in range(1000):
+            for _ in range(4000):
                 try:
                     if http.get(f"{url}/livez").is_success:
                         break
                 except httpx.TransportError:
                     assert process.poll() is None, process.communicate()
                     time.sleep(0.03)
+            else:
+                pytest.fail("it does not answer")
         yield url, events
     finally:
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode in {0, -signal.SIGTERM}
     events += [json.loads(line) for line in out.splitlines()]
     assert {event["event"] for event in events} == {"exchange"}

@@ -12,7 +12,8 @@ import asyncpg
 import httpx
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, TextClause, event, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.applications import Starlette
 from typing_extensions import override
 
@@ -21,6 +22,7 @@ from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from sso_box_devkit.idp import create_idp
 from tests.support.api import BOX_URL, ISSUER, Api, Control
+from tests.support.waiting import until
 
 DOORS = pytest.mark.parametrize("door", ["json", "oauth"])
 FIRST_LOGIN = [
@@ -513,6 +515,37 @@ async def test_a_first_login_looks_for_no_token_that_cannot_be_there(
     assert alone == 0
     assert len({answer.json()["access_token"] for answer in answers}) == 1
     assert (await box.requests()).count("POST /oauth2/token") == 2 * 2
+
+
+async def _any(connection: AsyncConnection, query: TextClause) -> bool:
+    return (await connection.execute(query)).first() is not None
+
+
+async def test_a_first_login_asks_for_the_token_while_its_row_is_written(
+    api: Api, box: Control, settings: Settings
+) -> None:
+    database = Database(settings)
+    await box.fault("POST", "/2.0/users", delay_ms=200)
+    called: list[str] = []
+
+    async def called_for_a_token(times: int) -> bool:
+        called.extend(await box.requests())
+        return called.count("POST /oauth2/token") >= times
+
+    async with database.transaction() as session:
+        connection = await session.connection()
+        login = asyncio.create_task(api.exchange())
+        sent = text("SELECT 1 FROM account WHERE create_sent_at IS NOT NULL")
+        await until(lambda: _any(connection, sent))
+        await connection.execute(text("SELECT FROM account FOR UPDATE"))
+        # After the service's own.
+        await until(lambda: called_for_a_token(2))
+        assert not login.done()
+    assert (await login).status_code == 200
+    await database.close()
+    # Hers once, and once what it is narrowed to.
+    await called_for_a_token(0)
+    assert called.count("POST /oauth2/token") == 3
 
 
 async def test_who_signed_out_while_waiting_for_the_mint_gets_no_token(

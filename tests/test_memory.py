@@ -1,7 +1,6 @@
 """The warm path: nothing is asked, and nothing is served that may no longer be."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -19,6 +18,7 @@ from sso_box_api.settings import Settings
 from sso_box_api.vending import Grant, LiveVend, Resource
 from tests.support.api import Api, Control
 from tests.support.relay import Relay
+from tests.support.waiting import until
 
 ADA, BOB = "ada", "bob"
 Audit = list[dict[str, Any]]
@@ -36,12 +36,6 @@ async def _sql(parts: Parts, statement: str, **values: object) -> None:
         await (await session.connection()).execute(text(statement), values)
 
 
-async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await condition():  # noqa: ASYNC110 - another task's state
-            await asyncio.sleep(0.005)
-
-
 async def _is_remembered(api: Api, audit: Audit, **order: Any) -> bool:
     answer = await api.exchange(**order)
     assert answer.status_code == 200, answer.text
@@ -51,7 +45,7 @@ async def _is_remembered(api: Api, audit: Audit, **order: Any) -> bool:
 @pytest.fixture
 async def warm(api: Api, audit_log: Audit) -> Api:
     """A process that remembers Ada, and is told what changes."""
-    await _until(lambda: _is_remembered(api, audit_log))
+    await until(lambda: _is_remembered(api, audit_log))
     return api
 
 
@@ -96,7 +90,7 @@ async def test_whatever_changes_a_row_is_heard_at_once(
             return audit_log[-1].get("vend") != "remembered"
         return answer.is_error and bool(answer.json()["code"] == code)
 
-    await _until(is_asked)
+    await until(is_asked)
 
 
 async def test_without_a_listener_each_login_asks_the_rows(
@@ -117,7 +111,7 @@ async def test_without_a_listener_each_login_asks_the_rows(
         answer = await warm.exchange()
         return answer.is_error and bool(answer.json()["code"] == "account_locked")
 
-    await _until(is_locked)
+    await until(is_locked)
     for _ in range(3):
         assert await is_locked()
 
@@ -327,7 +321,7 @@ async def test_a_token_past_half_of_its_life_is_renewed_behind_the_answer(
             again = (await another.exchange()).json()["access_token"]
             return bool(again != first)
 
-        await _until(is_renewed)
+        await until(is_renewed)
     # Two calls for one token, however often it was asked for meanwhile.
     assert await box.requests() == ["POST /oauth2/token"] * 2
     assert await box.is_live(first)
@@ -351,7 +345,7 @@ async def test_whoever_was_served_is_served_on_for_the_grace(
     on_its_own: Api, way_to_database: Relay, audit_log: Audit
 ) -> None:
     api = on_its_own
-    await _until(lambda: _is_remembered(api, audit_log))
+    await until(lambda: _is_remembered(api, audit_log))
     way_to_database.cut()
     assert await _is_remembered(api, audit_log)
     ready = await api.http.get("/readyz")
@@ -363,7 +357,7 @@ async def test_whoever_was_served_is_served_on_for_the_grace(
     async def is_over() -> bool:
         return (await api.exchange()).status_code == 503
 
-    await _until(is_over)
+    await until(is_over)
     assert (await api.http.get("/readyz")).status_code == 503
 
 

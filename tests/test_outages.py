@@ -248,7 +248,7 @@ async def test_the_server_entry_point_reads_the_environment(
     monkeypatch.setenv("SSO_BOX_PROVIDERS", json.dumps(settings_values["providers"]))
     app = serve_app()
     logging.getLogger().handlers[:] = handlers
-    async with LifespanManager(app) as manager:
+    async with LifespanManager(app, startup_timeout=60, shutdown_timeout=60) as manager:
         transport = httpx.ASGITransport(manager.app)
         async with httpx.AsyncClient(
             transport=transport, base_url="https://api.test"

@@ -253,6 +253,8 @@ class Binder:
         except (BoxRefused, BoxUnavailable) as error:
             await self._release(lease, error, post="not made")
             raise
+        # Whoever waits for this login needs it next, and Box takes longer than the row.
+        self._box.expect_user_token(user.id)
         return await self._record(lease, user, ours=True)
 
     def _sent(self, ago_s: float) -> Sent:

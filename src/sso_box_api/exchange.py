@@ -4,6 +4,7 @@
 user, vend, record, furnish. Its helpers stand below it in calling order.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -111,12 +112,11 @@ class Exchange:
             # A proof, and a token that was reported, are looked up in their rows.
             recalls = proof is None and not request.rejected_token_sha256
             known = await self._recall(key, identity) if recalls else None
-            is_again = known and known.id_token_sha256 == identity.token_sha256
             if known is None:
                 known = await self._serve(key, identity, proof, request, event)
+            elif known.id_token_sha256 != identity.token_sha256:
+                await self._follow(key, identity, known)
             _fill_known(event, known)
-            if not is_again:
-                await self._furnish(key, identity, known)
             if self._memory.is_aging(known):
                 self._vendor.renew(
                     _order(known.account, identity, known.grant, Rank.BACKGROUND)
@@ -182,9 +182,16 @@ class Exchange:
                 # Where something was waited for since, others may have come before.
                 is_first=account.is_new and proof is None and grant is key.grant,
             )
-            vend, event.vend = await self._vendor.vend(order)
+            # Beside the token: neither needs the other.
+            furnishing = asyncio.create_task(self._furnish(account, identity))
+            try:
+                vend, event.vend = await self._vendor.vend(order)
+            finally:
+                account_now = await furnishing
         sha256 = identity.token_sha256
-        return self._memory.keep(key, account, vend, sha256, begun, grant=grant)
+        known = self._memory.keep(key, account, vend, sha256, begun, grant=grant)
+        self._memory.follow(key, known, account_now, sha256)
+        return known
 
     async def _account(
         self, event: RequestEvent, identity: Identity, proof: NonceProof | None
@@ -215,16 +222,19 @@ class Exchange:
         """Bind a grant on a folder of the template to the account's own folder."""
         if not isinstance(grant.resource, TemplateFolder):
             return grant
-        person = _person(identity)
         # Before the token: on a first login it is this that makes the folder.
-        await self._provisioner.furnish(account, person, identity.issued_at)
-        return await self._folders.resolve(account, person, grant)
+        await self._furnish(account, identity)
+        return await self._folders.resolve(account, _person(identity), grant)
 
-    async def _furnish(self, key: Key, identity: Identity, known: Known) -> None:
-        """Follow the claims of a token that is new here, and remember that it was."""
-        account = await self._provisioner.furnish(
-            known.account, _person(identity), identity.issued_at
+    async def _furnish(self, account: Account, identity: Identity) -> Account | None:
+        """Follow the claims of a token; returns what ``Provisioner.furnish`` does."""
+        return await self._provisioner.furnish(
+            account, _person(identity), identity.issued_at
         )
+
+    async def _follow(self, key: Key, identity: Identity, known: Known) -> None:
+        """Follow the claims of a token that is new here, and remember that it was."""
+        account = await self._furnish(known.account, identity)
         self._memory.follow(key, known, account, identity.token_sha256)
 
     async def _settle(

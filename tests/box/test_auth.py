@@ -129,6 +129,42 @@ async def test_a_user_token_is_minted_each_time(client: Box, script: Script) -> 
     assert minted.call_count == 2
 
 
+async def _expect(client: Box) -> None:
+    """Have the token of user 1 expected, and there."""
+    others = asyncio.all_tasks()
+    client.expect_user_token("1")
+    await asyncio.wait(asyncio.all_tasks() - others)
+
+
+async def test_a_user_token_that_was_expected_is_handed_out_once(
+    client: Box, script: Script
+) -> None:
+    script.tokens(token("T1"), token("T2"))
+    await _expect(client)
+    assert (await client.user_token("1")).access_token == "T1"
+    assert (await client.user_token("1")).access_token == "T2"
+
+
+async def test_a_user_token_that_nobody_fetched_in_time_is_not_handed_out(
+    script: Script,
+) -> None:
+    clock = Clock(1000.0)
+    client = client_over(script.transport, clock=clock)
+    script.tokens(token("T1"), token("T2"))
+    await _expect(client)
+    clock.now += 6
+    assert (await client.user_token("1")).access_token == "T2"
+
+
+async def test_a_user_token_that_was_expected_in_vain_is_refused_to_who_asks(
+    client: Box, script: Script
+) -> None:
+    script.tokens((400, {"error": "unauthorized_client"}))
+    client.expect_user_token("1")
+    with pytest.raises(BoxRefused):
+        await client.user_token("1")
+
+
 async def test_life_counts_from_the_asking(script: Script) -> None:
     clock = Clock(1000.0)
     client = client_over(script.transport, clock=clock)

@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -32,6 +32,7 @@ from tests.support.lines import Line, Load, lines
 from tests.support.postgres import TEMPLATE, clone_database, own_name
 from tests.support.relay import Relay
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 # At full size every time is the one that is shipped.
 GRACE_S = 30.0 if FULL else 1.6
@@ -108,7 +109,7 @@ class Site:
         return {t for t, s in zip(tokens, statuses, strict=True) if s != 401}
 
     async def all_dead(self, tokens: set[str]) -> None:
-        await until(lambda: self._none_alive(tokens))
+        await until(lambda: self._none_alive(tokens), within_s=SWEPT_WITHIN_S)
 
     async def _none_alive(self, tokens: set[str]) -> bool:
         return not await self.alive(tokens)
@@ -147,14 +148,6 @@ class Site:
             return len(await self.listeners()) == len(self.lines)
 
         await until(do)
-
-
-async def until(
-    condition: Callable[[], Awaitable[bool]], *, within_s: float = SWEPT_WITHIN_S
-) -> None:
-    async with asyncio.timeout(within_s):
-        while not await condition():  # noqa: ASYNC110 - others' state, at Box and in rows
-            await asyncio.sleep(0.02)
 
 
 class Holding:

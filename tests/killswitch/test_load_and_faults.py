@@ -42,11 +42,12 @@ from tests.killswitch.acts import (
     be_locked,
     come_and_go,
 )
-from tests.killswitch.conftest import SWEPT_WITHIN_S, is_up, until
+from tests.killswitch.conftest import SWEPT_WITHIN_S, is_up
 from tests.support.commands import FULL, serving
 from tests.support.lines import lines
 from tests.support.people import PROFILES, Caller, Judge
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 # What was under way when something broke may fail by it.
 UNDER_WAY_S = 1.0

@@ -13,9 +13,10 @@ from itertools import groupby
 import pytest
 
 from sso_box_api.memory import LIVE_S
-from tests.killswitch.conftest import GRACE_S, Holding, Site, until
+from tests.killswitch.conftest import GRACE_S, Holding, Site
 from tests.support.commands import FULL
 from tests.support.lines import Line, Load, lines, steady_load
+from tests.support.waiting import until
 
 # From the return of the command to the last success of any worker.
 AT_ONCE_S = 1.0

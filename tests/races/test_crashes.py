@@ -25,6 +25,7 @@ from tests.support.api import ISSUER, Control
 from tests.support.victim import Victim, Victims
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "claim-protocol.md"
+BOUND_BY = 10
 IN_A_FIRST_LOGIN = 22
 POST = "POST /2.0/users: before"
 
@@ -163,7 +164,10 @@ async def _crash_everywhere(stage: Stage, points: list[str]) -> None:
 async def test_the_points_of_a_first_login_are_those_that_are_documented(
     stage: Stage,
 ) -> None:
-    assert await stage.points() == _documented()[:IN_A_FIRST_LOGIN]
+    points, documented = await stage.points(), _documented()[:IN_A_FIRST_LOGIN]
+    assert points[:BOUND_BY] == documented[:BOUND_BY]
+    # From then on it does two things at a time.
+    assert sorted(points) == sorted(documented)
 
 
 @pytest.mark.parametrize("lag_s", [0.0, LAG_S] if FULL else [LAG_S])
@@ -230,7 +234,9 @@ async def test_a_stopped_winner_that_goes_on_leaves_one_user_and_none_unlisted(
     assert ("DELETE /2.0/users/ID: after" in seen) is (post_timeout_s is not None)
     points = seen[seen.index(POST) + 1 :]
     if post_timeout_s is not None:
-        assert points[1:9] == _documented()[IN_A_FIRST_LOGIN:]
+        # But for the token that it had begun to ask for, and what follows as usual.
+        overtaken_by = [point for point in points[1:] if "/oauth2/token" not in point]
+        assert overtaken_by[:8] == _documented()[IN_A_FIRST_LOGIN:]
     overtaken = await asyncio.gather(
         *(overtake(f"ada{number}", point) for number, point in enumerate(points))
     )

@@ -58,7 +58,9 @@ class Api:
     ) -> AsyncIterator[Self]:
         async with connected(settings) as database:
             app = create_app(settings, mounts=mounts, clock=clock, database=database)
-            async with LifespanManager(app) as manager:
+            # Slow machines start it in more than the five seconds that are usual.
+            running = LifespanManager(app, startup_timeout=60, shutdown_timeout=60)
+            async with running as manager:
                 to_app = httpx.ASGITransport(manager.app)
                 http = httpx.AsyncClient(transport=to_app, base_url="https://api.test")
                 async with http:

@@ -90,6 +90,11 @@ class Auth:
         """
         return await self._user(box_user_id).fresh()
 
+    def expect_user_token(self, box_user_id: str) -> None:
+        """Begin with what ``user_token`` will be asked for next."""
+        with ranked(Rank.FIRST_LOGIN):
+            self._user(box_user_id).expect()
+
     async def downscope(
         self, subject_token: BoxToken, scopes: Sequence[str], resource: str | None
     ) -> Downscoped:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sso_box_api.box.answers import Unreadable
@@ -10,6 +11,7 @@ from sso_box_api.box.deadline import allowance, within
 from sso_box_api.box.failures import NoVerdict, Trouble
 
 RENEW_AHEAD_S = 300
+_EXPECTED_FOR_S = 5
 # Far above what Box is seen to give, far below what a date can hold.
 MAX_LIFE_S = 30 * 86_400
 
@@ -66,6 +68,7 @@ class KeptToken:
         self._held_s = held_s
         self._token: BoxToken | None = None
         self._minting: asyncio.Task[BoxToken] | None = None
+        self._expected: tuple[asyncio.Task[BoxToken], float] | None = None
 
     async def get(self) -> BoxToken:
         """Return a token that lives; nobody waits for a renewal while one does.
@@ -80,8 +83,19 @@ class KeptToken:
             return token
         return await self._wait(minting)
 
+    def expect(self) -> None:
+        """Begin with the mint that somebody will ask for as ``fresh`` in a moment."""
+        with suppress(NoVerdict):
+            self._expected = self._start(), self._clock()
+
     async def fresh(self) -> BoxToken:
-        """Return a token that is minted now, together with all who ask meanwhile."""
+        """Return a token that is minted now, together with all who ask meanwhile.
+
+        Raises ``NoVerdict``, ``RefusedByBox``.
+        """
+        expected, self._expected = self._expected, None
+        if expected and self._clock() - expected[1] < _EXPECTED_FOR_S:
+            return await self._wait(expected[0])
         return await self._wait(self._start())
 
     def forget(self, refused: BoxToken | None) -> None:
