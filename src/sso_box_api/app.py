@@ -1,5 +1,6 @@
 """The ASGI application: routes, handlers and CORS round the parts."""
 
+import gc
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -81,7 +82,11 @@ def create_app(
 def serve_app() -> FastAPI:
     """Build the app from the environment: what each worker of ``serve`` runs."""
     configure_logging()
-    return create_app(load_settings(), trail=Trail(sys.stdout.fileno()))
+    app = create_app(load_settings(), trail=Trail(sys.stdout.fileno()))
+    # What is there by now stays to the end: no collection need go through it again.
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def _cors(origins: Sequence[str]) -> list[Middleware]:
