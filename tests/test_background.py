@@ -377,7 +377,7 @@ async def test_a_command_that_waits_no_longer_leaves_its_tokens_to_the_others(
 ) -> None:
     """At once, and not when its own lease on them has ended."""
     await handed_out(2)
-    await box.fault("POST", "/oauth2/revoke", delay_ms=2000, times=1000)
+    await box.fault("POST", "/oauth2/revoke", delay_ms=60_000, times=1000)
     async with parts.database.transaction() as session:
         [found] = await accounts.select(
             session, namespace="https://idp.example", subject="ada"

@@ -27,6 +27,7 @@ from sso_box_api.errors import (
 from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
+from tests.support.administration import somebody_waits
 from tests.support.api import Control
 from tests.support.connections import opened
 from tests.support.waiting import until
@@ -171,12 +172,13 @@ async def test_a_slow_winner_that_was_overtaken_deletes_its_own_user(
     """The POST is held up beyond every time limit and still creates a second user."""
     binder = await new_binder(post_timeout_s=30.0, lease_s=31.0)
     other = await new_binder(post_timeout_s=0.1, lookup_settle_s=0.1)
-    await box.fault("POST", "/2.0/users", delay_ms=2500)
+    await box.fault("POST", "/2.0/users", delay_ms=60_000)
     slow = asyncio.create_task(binder.bind(ADA, NOW))
     await _until_sent(parts)
     # The lease is taken away as if its holder had been stopped for that long.
     await _run(parts, "UPDATE account SET claim_until = now()")
     fast = await other.bind(ADA, NOW)
+    await box.clear_faults()
     bound = await slow
     assert bound.box_user_id == fast.box_user_id
     assert [u["id"] for u in await box.users()] == [fast.box_user_id]
@@ -189,7 +191,7 @@ async def test_an_orphan_that_cannot_be_deleted_stays_on_the_list(
 ) -> None:
     binder = await new_binder(post_timeout_s=30.0, lease_s=31.0)
     other = await new_binder(post_timeout_s=0.1, lookup_settle_s=0.1)
-    await box.fault("POST", "/2.0/users", delay_ms=1500)
+    await box.fault("POST", "/2.0/users", delay_ms=4000)
     await box.fault("DELETE", "/2.0/users/*", status=403, times=10)
     slow = asyncio.create_task(binder.bind(ADA, NOW))
     await _until_sent(parts)
@@ -386,10 +388,11 @@ async def test_a_lock_in_the_middle_of_a_first_login_holds(
     new_binder: Any, parts: Parts, box: Control
 ) -> None:
     binder = await new_binder()
-    await box.fault("POST", "/2.0/users", delay_ms=400)
+    await box.fault("POST", "/2.0/users", delay_ms=60_000)
     flight = asyncio.create_task(binder.bind(ADA, NOW))
     await _until_sent(parts)
     await _run(parts, "UPDATE account SET locked_at = now()")
+    await box.clear_faults()
     with pytest.raises(AccountLocked):
         await flight
     [user] = await box.users()
@@ -411,10 +414,14 @@ async def test_an_unreachable_box_leaves_the_claim_free(
 
 
 async def test_a_claim_that_ran_out_during_the_look_up_is_taken_anew(
-    new_binder: Any, box: Control
+    new_binder: Any, parts: Parts, box: Control
 ) -> None:
-    await box.fault("GET", "/2.0/users", delay_ms=1200)
-    account = await (await new_binder(**HASTY)).bind(ADA, NOW)
+    await box.fault("GET", "/2.0/users", delay_ms=60_000)
+    flight = asyncio.create_task((await new_binder()).bind(ADA, NOW))
+    await until(lambda: _rows(parts, "SELECT 1 FROM account"))
+    await _run(parts, "UPDATE account SET claim_until = now()")
+    await box.clear_faults()
+    account = await flight
     [user] = await box.users()
     assert account.box_user_id == user["id"]
     assert (await box.requests()).count("GET /2.0/users") == 2
@@ -424,13 +431,16 @@ async def test_no_post_leaves_when_too_little_of_the_lease_is_left(
     new_binder: Any, parts: Parts, box: Control
 ) -> None:
     """The commit of the mark was held up: a POST now could outlive the claim."""
-    await box.fault("GET", "/2.0/users", delay_ms=200)
-    flight = asyncio.create_task((await new_binder(**HASTY)).bind(ADA, NOW))
+    await box.fault("GET", "/2.0/users", delay_ms=60_000)
+    binder = await new_binder(lease_s=20.0, post_timeout_s=18.0)
+    flight = asyncio.create_task(binder.bind(ADA, NOW))
     await until(lambda: _rows(parts, "SELECT 1 FROM account"))
     async with parts.database.transaction() as session:
         connection = await session.connection()
         await connection.execute(text("SELECT 1 FROM account FOR UPDATE"))
-        await asyncio.sleep(0.5)
+        await box.clear_faults()
+        await until(lambda: somebody_waits(parts))
+        await asyncio.sleep(2.1)
     await flight
     calls = await box.requests()
     assert calls.count("POST /2.0/users") == 1

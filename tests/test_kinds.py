@@ -311,7 +311,7 @@ async def test_who_was_overtaken_gets_the_user_that_is_in_its_way(
     database_url: str,
 ) -> None:
     """The login is taken by then: by the same person's user, made by who took over."""
-    await box.fault("POST", "/2.0/users", delay_ms=500)
+    await box.fault("POST", "/2.0/users", delay_ms=60_000)
     long = {"post_timeout_s": 30.0, "lease_s": 31.0, "flight_deadline_s": 60.0}
     short = {"post_timeout_s": 0.1, "lookup_settle_s": 0.1}
     async with (
@@ -325,6 +325,7 @@ async def test_who_was_overtaken_gets_the_user_that_is_in_its_way(
                 break
             await asyncio.sleep(0.01)
         fast = await other.bind(ADA, NOW)
+        await box.clear_faults()
         assert (await slow).box_user_id == fast.box_user_id
     assert list(enterprise.users) == [fast.box_user_id]
 

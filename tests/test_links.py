@@ -294,6 +294,7 @@ async def test_relink_during_a_first_login_wins_and_leaves_no_spare_user(
     other = _other_user(enterprise)
     login = await _first_login_at_its_post(api, box, parts)
     await parts.lifecycle().relink(await candidate_of(parts), other)
+    await box.clear_faults()
     assert (await login).json()["box_user_id"] == other
     assert [user["id"] for user in await box.users()] == [other]
 
@@ -301,8 +302,8 @@ async def test_relink_during_a_first_login_wins_and_leaves_no_spare_user(
 async def _first_login_at_its_post(
     api: Api, box: Control, parts: Parts
 ) -> asyncio.Task[httpx.Response]:
-    """A first login whose POST is on its way to Box."""
-    await box.fault("POST", "/2.0/users", delay_ms=300)
+    """A first login whose POST is on its way to Box, until the faults are cleared."""
+    await box.fault("POST", "/2.0/users", delay_ms=60_000)
     return await _first_login_sent(api, parts)
 
 
@@ -358,6 +359,7 @@ async def test_unlink_while_a_first_login_flies_lets_nobody_in(
 ) -> None:
     login = await _first_login_at_its_post(api, box, parts)
     await parts.lifecycle().unlink(await candidate_of(parts))
+    await box.clear_faults()
     answer = await login
     assert (answer.status_code, answer.json()["code"]) == (403, "account_removed")
     # A removed account gets no Box user; the one that was made in vain is deleted.
@@ -374,6 +376,7 @@ async def test_a_user_made_for_an_identity_that_moved_meanwhile_is_not_left_over
     login = await _first_login_at_its_post(api, box, parts)
     to = (await candidate_of(parts, "grace")).account.id
     await parts.lifecycle().move(await candidate_of(parts), to)
+    await box.clear_faults()
     await login
     assert [user["id"] for user in await box.users()] == [grace]
     assert (await api.exchange()).json()["box_user_id"] == grace
@@ -464,6 +467,7 @@ async def test_recreate_is_refused_where_a_user_would_come_by_itself(
     candidate = await candidate_of(parts)
     with pytest.raises(CommandRefused, match="first login is under way"):
         await parts.lifecycle().recreate(candidate)
+    await box.clear_faults()
     assert (await login).is_success
     await sql(parts, "UPDATE account SET box_user_id = NULL")
     with pytest.raises(CommandRefused, match="the next login makes one by itself"):

@@ -199,10 +199,11 @@ async def test_who_signed_out_during_the_probe_gets_no_token(
     api: Api, box: Control, parts: Parts
 ) -> None:
     token = await _token(api)
-    await box.fault("GET", "/2.0/users/me", delay_ms=200)
+    await box.fault("GET", "/2.0/users/me", delay_ms=60_000)
     report = asyncio.create_task(api.exchange(rejected_token_sha256=_sha256(token)))
     while not await scalar(parts, "SELECT probes FROM vend"):
         await asyncio.wait([report], timeout=0.01)
     await sql(parts, "UPDATE account SET not_before = now() + interval '1 min'")
+    await box.clear_faults()
     answer: httpx.Response = await report
     assert (answer.status_code, answer.json()["code"]) == (401, "signed_out")

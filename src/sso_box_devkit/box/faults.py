@@ -7,6 +7,7 @@ Set with ``POST /_emulator/faults``; the first one that fits a call is used up.
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -54,13 +55,21 @@ class Fault(BaseModel):
         return self.status is not None or self.truncate_at is not None or self.reset
 
     async def play(
-        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+        self,
+        app: ASGIApp,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        cleared: asyncio.Event,
     ) -> None:
-        """Answer in place of ``app``, or round it."""
+        """Answer in place of ``app``, or round it; once ``cleared``, without delay."""
         held: list[Message] = []
         if self.after_commit:
             await app(scope, receive, _collector(held))
-        await asyncio.sleep(self.delay_ms / 1000)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.delay_ms / 1000):
+                await cleared.wait()
         if self.drop:
             await hang_up(receive)
             return
@@ -108,6 +117,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._armed: list[tuple[Fault, int | None]] = []
+        self.cleared = asyncio.Event()
 
     def arm(self, fault: Fault) -> None:
         self._armed.append((fault, fault.times))
@@ -128,7 +138,10 @@ class Faults:
         return [{**fault.model_dump(), "times": left} for fault, left in self._armed]
 
     def clear(self) -> None:
+        """Remove all that are left, and let go whom one delays."""
         self._armed.clear()
+        self.cleared.set()
+        self.cleared = asyncio.Event()
 
 
 async def hang_up(receive: Receive) -> None:

@@ -88,7 +88,8 @@ class Gate:
         else:
             # What was ordered is nobody's claim about Box.
             scope["state"]["spoilt"] = fault.spoils
-            await fault.play(app, scope, receive, send)
+            cleared = faults.cleared
+            await fault.play(app, scope, receive, send, cleared=cleared)
 
     def _over_budget(self, request: HTTPConnection) -> Response | None:
         token = self._world.tokens.get(bearer_token(request))

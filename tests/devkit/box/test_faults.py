@@ -117,6 +117,18 @@ async def test_a_delayed_call_outlasts_an_impatient_client_and_still_lands(
     assert await users(tcp_box) == 1
 
 
+async def test_clearing_the_faults_lets_a_delayed_call_go(tcp_box: BoxCaller) -> None:
+    token = await tcp_box.token()
+    await tcp_box.fault(method="POST", path="/2.0/users", delay_ms=600_000)
+    create = tcp_box.call(token, "POST", "/2.0/users", json=USER, timeout=60)
+    call = asyncio.create_task(create)
+    while (await tcp_box.journal())[-1]["path"] != "/2.0/users":
+        await asyncio.wait([call], timeout=0.01)
+    assert await users(tcp_box) == 0
+    await tcp_box.control("DELETE", "faults")
+    assert (await call).status_code == 201
+
+
 async def test_a_delay_after_commit_has_done_the_work_and_tells_late(
     tcp_box: BoxCaller,
 ) -> None:
