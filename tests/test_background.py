@@ -265,7 +265,7 @@ async def test_what_a_shutdown_interrupts_stays_pending(
             return await _sql(parts, "SELECT tries FROM vend") == [1]
 
         await until(taken)
-    assert await _sql(parts, LISTENERS) == []
+    await until(lambda: _listening(parts, 0))
     assert await _sql(parts, "SELECT state FROM vend") == ["revoke_pending"]
     await box.clear_faults()
     await _sql(parts, "UPDATE vend SET lease_until = clock_timestamp()")
