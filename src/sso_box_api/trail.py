@@ -36,6 +36,7 @@ class Trail:
         self._refused = 0
         self._taken = 0
         self._written = 0
+        self._lost = 0
         self._told = 0
         self._is_torn = False
         self._closing = threading.Event()
@@ -61,6 +62,11 @@ class Trail:
         # Wakes nobody: to hand over to a thread costs more than the line itself.
         self._lines.append(line + b"\n")
 
+    @property
+    def dropped(self) -> int:
+        """How many lines were lost so far; one that is just being written is not."""
+        return self._refused + self._lost
+
     def _work(self) -> None:
         is_over = False
         while not is_over:
@@ -72,6 +78,7 @@ class Trail:
                 self._closing.wait(_REST_S)
 
     def _write_all(self) -> None:
+        self._lost = self._taken - self._written
         self._confess()
         chunk = b""
         while self._lines:
