@@ -58,6 +58,7 @@ def create_app(
                 stack.enter_context(delivered(trail.add))
             metrics = Metrics() if settings.metrics_token else None
             if metrics is not None:
+                stack.callback(metrics.close)
                 stack.enter_context(counted(metrics.count_request))
             opening = open_parts(
                 settings,

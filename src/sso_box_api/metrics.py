@@ -127,6 +127,11 @@ class Metrics:
         if outcome != "unsent":
             self._call_seconds[kind].observe(seconds)
 
+    def close(self) -> None:
+        """Close the files; nothing may be counted after."""
+        if self._folder:
+            values.ValueClass.close_all_files()
+
     @asynccontextmanager
     async def watching(self, worker: Worker) -> AsyncIterator[None]:
         """Keep note of how this worker fares, for whichever one is scraped."""

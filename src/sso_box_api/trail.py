@@ -64,7 +64,7 @@ class Trail:
 
     @property
     def dropped(self) -> int:
-        """How many lines were lost so far; one that is just being written is not."""
+        """How many lines are known to be lost, whether that was told or not."""
         return self._refused + self._lost
 
     def _work(self) -> None:
@@ -74,11 +74,11 @@ class Trail:
             try:
                 self._write_all()
             except OSError as error:
+                self._lost = self._taken - self._written
                 _log.error("audit events cannot be written: %s", error.strerror)
                 self._closing.wait(_REST_S)
 
     def _write_all(self) -> None:
-        self._lost = self._taken - self._written
         self._confess()
         chunk = b""
         while self._lines:

@@ -177,7 +177,7 @@ class Settings(DatabaseSettings):
     @classmethod
     def _bearer_token(cls, value: SecretStr | None) -> SecretStr | None:
         # What can be sent as one: RFC 6750 section 2.1.
-        if value and not re.fullmatch(
+        if value is not None and not re.fullmatch(
             r"[\w.~+/-]{16,255}=*", value.get_secret_value(), re.ASCII
         ):
             raise ValueError("is no such token")
