@@ -220,6 +220,20 @@ async def test_a_provider_that_is_down_leaves_its_keys_stale(
         idp_app.state.idp.down = False
 
 
+async def test_every_metric_is_documented_with_its_type_and_labels(api: Api) -> None:
+    assert (await api.exchange()).is_success
+    written = (await api.http.get("/metrics", headers=AUTHORIZED)).text
+    types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", written, re.MULTILINE))
+    labels: dict[str, set[str]] = {name: set() for name in types}
+    for name, held in re.findall(r"^(\w+?)(?:_bucket)?\{(.*)\}", written, re.MULTILINE):
+        labels.get(name, set()).update(set(re.findall(r'(\w+)="', held)) - {"le"})
+    page = (Path(__file__).parents[1] / "docs/metrics.md").read_text()
+    rows = re.findall(r"^\| `(sso_box_\w+)` \| (\w+) \|(.*?)\|", page, re.MULTILINE)
+    assert {name: kind for name, kind, _ in rows} == types
+    documented = {name: set(re.findall(r"`(\w+)`", held)) for name, _, held in rows}
+    assert documented == labels
+
+
 # --- what no label says ---------------------------------------------------------------
 
 
