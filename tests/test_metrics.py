@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prometheus_client.values import MultiProcessValue
 from pydantic import ValidationError
@@ -18,8 +19,9 @@ from sso_box_api.app import create_app
 from sso_box_api.cli import service
 from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
+from sso_box_api.trail import Trail
 from sso_box_devkit.box import Enterprise
-from tests.support.api import Api, Control
+from tests.support.api import ISSUER, Api, Control
 from tests.support.relay import Relay
 from tests.support.secrecy import WATCH
 
@@ -218,6 +220,25 @@ async def test_a_provider_that_is_down_leaves_its_keys_stale(
             await _until(api, 'sso_box_workers_keys_stale{provider="main"}', 1)
     finally:
         idp_app.state.idp.down = False
+
+
+async def test_audit_events_that_are_lost_are_counted(
+    settings: Settings, idp_app: Starlette
+) -> None:
+    mounts = {ISSUER: httpx.ASGITransport(idp_app)}
+    reader, writer = os.pipe()
+    try:
+        trail = Trail(writer, most_lines=0)
+        async with Api.start_with(settings, mounts, idp_app, trail=trail) as api:
+            before = await _scrape(api)
+            for _ in range(3):
+                await api.exchange("a.b.c")
+            after = await _scrape(api)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    name = "sso_box_audit_events_dropped_total"
+    assert (before[name], after[name]) == (0, 3)
 
 
 async def test_every_metric_is_documented_with_its_type_and_labels(api: Api) -> None:

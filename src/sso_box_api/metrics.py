@@ -143,12 +143,16 @@ class Metrics:
             sampling.cancel()
             await asyncio.wait([sampling])
 
-    def render(self, backlog: Backlog | None) -> bytes:
+    async def render(self, backlog: Backlog | None) -> bytes:
         """Write everything in Prometheus's text format, with the counts of all workers.
 
         ``backlog``: None where the database does not tell.
         """
         self._state.sample()
+        # To read the files of many workers takes longer than a request should wait.
+        return await asyncio.to_thread(self._write, backlog)
+
+    def _write(self, backlog: Backlog | None) -> bytes:
         counts: Collector = self._registry
         if self._folder:
             _bury_the_dead(Path(self._folder))

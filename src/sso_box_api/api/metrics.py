@@ -31,7 +31,8 @@ async def scrape(
         backlog = await read_backlog(database)
     except DatabaseUnavailable:
         backlog = None
-    return Response(metrics.render(backlog), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    written = await metrics.render(backlog)
+    return Response(written, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 def _require(request: Request, token: SecretStr | None) -> None:
