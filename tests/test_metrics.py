@@ -302,7 +302,7 @@ async def test_nothing_that_a_caller_chooses_or_box_says_becomes_a_label(
     ],
 )
 async def test_without_the_token_nothing_is_told(api: Api, header: str | None) -> None:
-    headers = {} if header is None else {"Authorization": header.encode("latin-1")}
+    headers = {} if header is None else {b"Authorization": header.encode("latin-1")}
     answer = await api.http.get("/metrics", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "metrics_token_wrong")
     assert answer.headers["www-authenticate"].startswith('Bearer realm="sso-box-api"')
