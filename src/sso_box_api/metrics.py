@@ -12,7 +12,7 @@ mode (prometheus.github.io/client_python/multiprocess).
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, get_args
 
@@ -177,7 +177,7 @@ class Metrics:
 
 
 class _WorkerState:
-    """Gauges of which each worker holds its own part, and their sum is scraped."""
+    """Gauges of which each worker sets its own, and their sum is what is scraped."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
@@ -259,4 +259,6 @@ def _bury_the_dead(folder: Path) -> None:
         try:
             os.kill(pid, 0)
         except OSError:
-            mark_process_dead(pid, folder)
+            # Another worker may be doing the same.
+            with suppress(FileNotFoundError):
+                mark_process_dead(pid, folder)

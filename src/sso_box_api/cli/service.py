@@ -71,12 +71,13 @@ def _counting_together(settings: Settings, workers: int) -> Iterator[None]:
     try:
         folder = TemporaryDirectory(prefix="sso-box-api-metrics-", dir=in_memory)
     except OSError:
-        raise ConfigurationError(
-            [
-                "SSO_BOX_METRICS_TOKEN: several workers need a folder to count in; let TMPDIR name one"
-            ]
-        ) from None
-    with folder as os.environ[_COUNTS]:
+        problem = (
+            "SSO_BOX_METRICS_TOKEN: several workers count in a folder, and none can be"
+            " made; let TMPDIR name a place for it"
+        )
+        raise ConfigurationError([problem]) from None
+    with folder as path:
+        os.environ[_COUNTS] = path
         yield
 
 
