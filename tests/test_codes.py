@@ -112,6 +112,10 @@ async def _no_token(stack: Stack) -> httpx.Response:
     return await stack.api.http.post("/v1/token")
 
 
+async def _no_scraper(stack: Stack) -> httpx.Response:
+    return await stack.api.http.get("/metrics")
+
+
 async def _malformed(stack: Stack) -> httpx.Response:
     return await stack.exchange("a.b.c")
 
@@ -275,6 +279,9 @@ CASES = {
     ),
     "step_up_required": Case(
         401, _token(auth_time=_LONG_AGO), _INVALID, settings=_FRESH_LOGINS
+    ),
+    "metrics_token_wrong": Case(
+        401, _no_scraper, None, settings={"metrics_token": "x" * 16}
     ),
     "invalid_form": Case(400, _asked(subject_token_type="x"), _INVALID, json=False),
     "ambiguous_credentials": Case(400, _token_in_url, _INVALID),

@@ -76,6 +76,8 @@ def test_what_finds_the_buffer_full_is_counted(pipe: Pipe) -> None:
     with Trail(pipe[1], most_lines=10) as trail:
         for number in range(added):
             trail.add(_line(number=number))
+        # Before anybody is told, for that may be never.
+        dropped = trail.dropped
         os.read(pipe[0], 65_536)
         # Until the buffer is written, they too find it full.
         while not any(line.get("number", 0) >= 100 for line in told):
@@ -89,6 +91,7 @@ def test_what_finds_the_buffer_full_is_counted(pipe: Pipe) -> None:
     assert {"event": "events_dropped", "count": counts[0]} in told
     assert numbers == sorted(numbers)
     assert len(numbers) + sum(counts) == added
+    assert 0 < dropped <= trail.dropped == sum(counts)
 
 
 def test_events_that_nobody_can_be_given_are_an_error_in_the_log(
@@ -99,6 +102,11 @@ def test_events_that_nobody_can_be_given_are_an_error_in_the_log(
     try:
         with Trail(writer) as trail:
             trail.add(b"{}")
+            for _ in range(1000):
+                if trail.dropped:
+                    break
+                threading.Event().wait(0.01)
+            assert trail.dropped == 1
     finally:
         os.close(writer)
     assert "audit events cannot be written" in caplog.text

@@ -13,14 +13,25 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from typing_extensions import override
 
-from sso_box_api.api import config, health, me, oauth, problems, revoke, token, tokens
+from sso_box_api.api import (
+    config,
+    health,
+    me,
+    metrics as metrics_route,
+    oauth,
+    problems,
+    revoke,
+    token,
+    tokens,
+)
 from sso_box_api.api.limits import BadTokenLimit
 from sso_box_api.api.middleware import RequestShell
 from sso_box_api.api.responses import OAuthError, Problem
 from sso_box_api.api.state import State
-from sso_box_api.audit import configure_logging, delivered
+from sso_box_api.audit import configure_logging, counted, delivered
 from sso_box_api.db import Database
 from sso_box_api.exchange import Exchange
+from sso_box_api.metrics import Metrics, Worker
 from sso_box_api.parts import Mounts, Parts, open_parts
 from sso_box_api.settings import Settings, load_settings
 from sso_box_api.trail import Trail
@@ -46,8 +57,16 @@ def create_app(
             if trail is not None:
                 stack.enter_context(trail)
                 stack.enter_context(delivered(trail.add))
+            metrics = Metrics() if settings.metrics_token else None
+            if metrics is not None:
+                stack.callback(metrics.close)
+                stack.enter_context(counted(metrics.count_request))
             opening = open_parts(
-                settings, mounts=mounts, clock=clock, database=database
+                settings,
+                mounts=mounts,
+                clock=clock,
+                database=database,
+                count_call=metrics.count_call if metrics else None,
             )
             parts = await stack.enter_async_context(opening)
             await parts.require_consistent_rows()
@@ -60,7 +79,10 @@ def create_app(
             # The last one first: what others wait for is there to the end.
             for part in (provisioner, exchange, binder, background):
                 stack.push_async_callback(part.close)
-            yield _state(parts, exchange)
+            if metrics is not None:
+                worker = Worker(parts.memory, parts.box, parts.verifier, trail)
+                await stack.enter_async_context(metrics.watching(worker))
+            yield _state(parts, exchange, metrics)
 
     app = _Service(
         title="sso-box-api",
@@ -76,6 +98,8 @@ def create_app(
     problems.install(app)
     for module in (token, tokens, oauth, revoke, me, config, health):
         app.include_router(module.router)
+    if settings.metrics_token:
+        app.include_router(metrics_route.router)
     return app
 
 
@@ -105,7 +129,7 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
     ]
 
 
-def _state(parts: Parts, exchange: Exchange) -> State:
+def _state(parts: Parts, exchange: Exchange, metrics: Metrics | None) -> State:
     settings = parts.settings
     return State(
         settings=settings,
@@ -117,6 +141,7 @@ def _state(parts: Parts, exchange: Exchange) -> State:
         memory=parts.memory,
         box=parts.box,
         bad_tokens=BadTokenLimit(settings.limits.bad_tokens_per_minute),
+        metrics=metrics,
     )
 
 

@@ -71,9 +71,12 @@ class RequestEvent:
         elif isinstance(error, SsoBoxError):
             self.code, self.reason = error.code, error.reason
             self.outcome = "refused" if error.status < 500 else "failed"  # noqa: PLR2004 - HTTP
-        self.duration_ms = round((time.perf_counter() - self.started) * 1000, 1)
+        seconds = time.perf_counter() - self.started
+        self.duration_ms = round(seconds * 1000, 1)
         # Each text in it was verified to be one, so that the quicker encoder will do.
         _deliver(to_json(_filled(self, _REQUEST_FIELDS)))
+        if _count is not None:
+            _count(self, seconds)
 
 
 @dataclass(slots=True)
@@ -145,6 +148,22 @@ def delivered(deliver: Callable[[bytes], object]) -> Iterator[None]:
         yield
     finally:
         _deliver = before
+
+
+Count = Callable[[RequestEvent, float], object]
+
+_count: Count | None = None
+
+
+@contextmanager
+def counted(count: Count) -> Iterator[None]:
+    """Show ``count`` each request's event of the block, and the seconds it took."""
+    global _count  # noqa: PLW0603 - as above
+    before, _count = _count, count
+    try:
+        yield
+    finally:
+        _count = before
 
 
 class _JsonLines(logging.Formatter):

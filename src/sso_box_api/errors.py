@@ -13,7 +13,8 @@
     │   ├── TokenPolicy               token_policy
     │   ├── StepUpRequired            step_up_required (RFC 9470)
     │   ├── NonceProofFailed          nonce_proof_failed
-    │   └── SignedOut                 signed_out (RFC 9470: log in again)
+    │   ├── SignedOut                 signed_out (RFC 9470: log in again)
+    │   └── MetricsTokenWrong         metrics_token_wrong (/metrics only)
     ├── RequestError                what was sent is at fault
     │   ├── InvalidForm               400 invalid_form (the OAuth routes only)
     │   ├── AmbiguousCredentials      400 ambiguous_credentials
@@ -186,6 +187,14 @@ class SignedOut(CredentialError):
     code = "signed_out"
     title = "Signed out"
     detail = "This login was ended; sign in again."
+
+
+class MetricsTokenWrong(CredentialError):
+    """Whoever wants the metrics has not sent the configured token."""
+
+    code = "metrics_token_wrong"
+    title = "Metrics token wrong"
+    detail = "Send the token that is configured for metrics as a Bearer token."
 
 
 class RequestError(SsoBoxError):

@@ -17,7 +17,13 @@ from sso_box_api.accounts import Candidate
 from sso_box_api.adoption import Adoption
 from sso_box_api.background import Background
 from sso_box_api.binding import Binder
-from sso_box_api.box import Box, BoxCredentials, load_credentials, open_transport
+from sso_box_api.box import (
+    Box,
+    BoxCredentials,
+    CountCall,
+    load_credentials,
+    open_transport,
+)
 from sso_box_api.db import Database
 from sso_box_api.errors import ConfigurationError
 from sso_box_api.exchange import Exchange
@@ -215,10 +221,12 @@ async def open_parts(
     mounts: Mounts | None = None,
     clock: Callable[[], float] = time.time,
     database: Database | None = None,
+    count_call: CountCall | None = None,
 ) -> AsyncIterator[Parts]:
     """Build the parts and close them again. ``mounts`` replaces the network by host.
 
     ``database``: one of the same settings that is open already, and stays so.
+    ``count_call``: is told of each attempt of a call to Box.
     """
     credentials = load_credentials(settings.box)
     profiles = Profiles.from_settings(settings)
@@ -252,7 +260,9 @@ async def open_parts(
             settings=settings,
             credentials=credentials,
             database=database,
-            box=Box(credentials, settings.box, to_box, clock=clock),
+            box=Box(
+                credentials, settings.box, to_box, clock=clock, count_call=count_call
+            ),
             verifier=verifier,
             profiles=profiles,
             keys=LedgerKeys(settings.secret_keys),

@@ -36,6 +36,7 @@ class Trail:
         self._refused = 0
         self._taken = 0
         self._written = 0
+        self._lost = 0
         self._told = 0
         self._is_torn = False
         self._closing = threading.Event()
@@ -61,6 +62,11 @@ class Trail:
         # Wakes nobody: to hand over to a thread costs more than the line itself.
         self._lines.append(line + b"\n")
 
+    @property
+    def dropped(self) -> int:
+        """How many lines are known to be lost, whether that was told or not."""
+        return self._refused + self._lost
+
     def _work(self) -> None:
         is_over = False
         while not is_over:
@@ -68,6 +74,7 @@ class Trail:
             try:
                 self._write_all()
             except OSError as error:
+                self._lost = self._taken - self._written
                 _log.error("audit events cannot be written: %s", error.strerror)
                 self._closing.wait(_REST_S)
 

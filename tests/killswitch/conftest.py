@@ -36,6 +36,7 @@ from tests.support.waiting import until
 
 # At full size every time is the one that is shipped.
 GRACE_S = 30.0 if FULL else 1.6
+METRICS_TOKEN = "of-the-scraper-of-this-site"
 TIMES = {
     "SSO_BOX_VENDING__GRACE_S": str(GRACE_S),
     "SSO_BOX_DATABASE_TIMEOUT_S": "1",
@@ -219,6 +220,7 @@ async def site(
             "SSO_BOX_BOX__UPLOAD_URL": f"{box_url}/api",
             "SSO_BOX_PROVIDERS": json.dumps([_provider(idp_app)]),
             "SSO_BOX_ALLOW_LOOPBACK_HTTP": "true",
+            "SSO_BOX_METRICS_TOKEN": METRICS_TOKEN,
             **({} if FULL else TIMES),
         }
         relays = running.enter_context(Relay.to(url, url, url, url))

@@ -8,13 +8,15 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 
+import httpx
 import pytest
 
 from sso_box_api.memory import LIVE_S
-from tests.killswitch.conftest import GRACE_S, Holding, Site
-from tests.support.commands import FULL
+from tests.killswitch.conftest import GRACE_S, METRICS_TOKEN, Holding, Site
+from tests.support.commands import FULL, WORKERS, Server
 from tests.support.lines import Line, Load, lines, steady_load
 from tests.support.waiting import until
 
@@ -49,6 +51,28 @@ async def test_a_lock_stops_every_worker_within_a_second_and_kills_all_tokens(
     assert await site.alive(load.tokens) == set()
     record_property("last_success_after_s", round(seconds, 3))
     record_property("answers", len(load.all))
+
+
+async def test_what_one_worker_is_asked_about_is_the_sum_over_all(site: Site) -> None:
+    """Each worker has served; whichever is scraped tells of all."""
+    async with steady_load(site.lines, site.id_token("blaise"), ORDERS[:1]):
+        pass
+    for server in site.servers:
+        await until(partial(_is_told_of_all, server))
+
+
+async def _is_told_of_all(server: Server) -> bool:
+    """Whether any one worker tells what stands in the audit trail of all of them."""
+    headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers) as http:
+        lines = (await http.get("/metrics")).text.splitlines()
+    counted = sum(
+        float(line.rsplit(" ", 1)[1])
+        for line in lines
+        if line.startswith("sso_box_requests_total") and 'event="exchange"' in line
+    )
+    everybody = {f"sso_box_workers{name} {WORKERS}.0" for name in ("", "_listening")}
+    return counted == len(server.audited()) and everybody <= {*lines}
 
 
 async def test_a_lock_that_is_killed_after_its_commit_is_finished_by_the_servers(

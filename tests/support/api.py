@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from sso_box_api.app import create_app
 from sso_box_api.parts import Mounts
 from sso_box_api.settings import Settings
+from sso_box_api.trail import Trail
 from tests.support.connections import connected
 
 BOX_URL = "https://api.box.com"
@@ -55,9 +56,12 @@ class Api:
         idp_app: Starlette,
         *,
         clock: Callable[[], float] = time.time,
+        trail: Trail | None = None,
     ) -> AsyncIterator[Self]:
         async with connected(settings) as database:
-            app = create_app(settings, mounts=mounts, clock=clock, database=database)
+            app = create_app(
+                settings, mounts=mounts, clock=clock, database=database, trail=trail
+            )
             # Slow machines start it in more than the five seconds that are usual.
             running = LifespanManager(app, startup_timeout=60, shutdown_timeout=60)
             async with running as manager:

@@ -9,8 +9,8 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from sso_box_api import accounts, vending
 from sso_box_api.api.state import BoxDep, DatabaseDep, MemoryDep, VerifierDep
+from sso_box_api.backlog import read_backlog
 from sso_box_api.errors import DatabaseUnavailable
 
 router = APIRouter(tags=["health"])
@@ -53,13 +53,9 @@ async def readyz(
     verifier: VerifierDep,
 ) -> Ready:
     database_state: Literal["ok", "grace", "unavailable"] = "ok"
-    pending = left_over = suspensions = None
+    backlog = None
     try:
-        await database.ping()
-        async with database.transaction() as session:
-            pending, _ = await vending.count_pending(session)
-            left_over = await accounts.count_orphans(session)
-            suspensions = len(await accounts.list_suspensions(session))
+        backlog = await read_backlog(database)
     except DatabaseUnavailable:
         database_state = "grace" if memory.in_grace else "unavailable"
     providers = {id_: keys.state for id_, keys in verifier.key_states().items()}
@@ -77,7 +73,7 @@ async def readyz(
         database=database_state,
         box=box_state,
         providers=providers,
-        pending_revocations=pending,
-        suspensions=suspensions,
-        left_over_box_users=left_over,
+        pending_revocations=backlog and backlog.pending_revocations,
+        suspensions=backlog and backlog.suspensions,
+        left_over_box_users=backlog and backlog.left_over_box_users,
     )

@@ -10,13 +10,17 @@ from sso_box_api.db import Database
 from sso_box_api.exchange import Exchange
 from sso_box_api.identity import IdentityVerifier
 from sso_box_api.memory import Memory
+from sso_box_api.metrics import Metrics
 from sso_box_api.own_tokens import OwnTokens
 from sso_box_api.settings import Settings
 from sso_box_api.vending import Profiles
 
 
 class State(TypedDict):
-    """Everything a request may use; built once in ``app``."""
+    """Everything a request may use; built once in ``app``.
+
+    ``metrics``: None where nothing is counted, and there is no route for it.
+    """
 
     settings: Settings
     exchange: Exchange
@@ -27,6 +31,7 @@ class State(TypedDict):
     memory: Memory
     box: Box
     bad_tokens: BadTokenLimit
+    metrics: Metrics | None
 
 
 def state_of(request: Request) -> State:
@@ -73,6 +78,11 @@ async def _bad_tokens(request: Request) -> BadTokenLimit:
     return state_of(request)["bad_tokens"]
 
 
+async def _metrics(request: Request) -> Metrics:
+    metrics: Metrics = request.state.metrics
+    return metrics
+
+
 OwnTokensDep = Annotated[OwnTokens, Depends(_own_tokens)]
 VerifierDep = Annotated[IdentityVerifier, Depends(_verifier)]
 ProfilesDep = Annotated[Profiles, Depends(_profiles)]
@@ -81,3 +91,4 @@ MemoryDep = Annotated[Memory, Depends(_memory)]
 BoxDep = Annotated[Box, Depends(_box)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 BadTokensDep = Annotated[BadTokenLimit, Depends(_bad_tokens)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]

@@ -6,6 +6,7 @@ answers.
 """
 
 from sso_box_api.box.api import Ensured
+from sso_box_api.box.budget import CallKind
 from sso_box_api.box.connection import open_transport
 from sso_box_api.box.content import Content, Item
 from sso_box_api.box.credentials import BoxCredentials, load_credentials
@@ -31,6 +32,7 @@ from sso_box_api.box.sharing import (
     Sharing,
 )
 from sso_box_api.box.tokens import BoxToken, Downscoped, Grant
+from sso_box_api.box.transport import CallOutcome, CountCall
 from sso_box_api.box.users import BoxUser, Standing, UserAttributes, Users
 
 
@@ -43,9 +45,12 @@ __all__ = [
     "BoxCredentials",
     "BoxToken",
     "BoxUser",
+    "CallKind",
+    "CallOutcome",
     "Check",
     "Collaboration",
     "ConflictAtBox",
+    "CountCall",
     "Downscoped",
     "Ensured",
     "Grant",

@@ -16,7 +16,7 @@ import httpx
 
 from sso_box_api.box.answers import Parse
 from sso_box_api.box.auth import Auth, refuses_the_token
-from sso_box_api.box.budget import Kind, Lane
+from sso_box_api.box.budget import CallKind, Lane
 from sso_box_api.box.failures import (
     NoVerdict,
     OutcomeUnknown,
@@ -69,7 +69,7 @@ class Api(Auth):
 
     async def _authorized(
         self,
-        kind: Kind,
+        kind: CallKind,
         build: Callable[[Mapping[str, str]], httpx.Request],
         parse: Parse[T],
         as_user: str | None,

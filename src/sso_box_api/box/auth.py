@@ -17,7 +17,7 @@ from cachetools import LRUCache
 
 from sso_box_api.box.answers import Answer
 from sso_box_api.box.assertion import Grants, Subject
-from sso_box_api.box.budget import Lane
+from sso_box_api.box.budget import CallKind, Lane
 from sso_box_api.box.credentials import BoxCredentials
 from sso_box_api.box.deadline import Rank, ranked
 from sso_box_api.box.failures import (
@@ -33,7 +33,7 @@ from sso_box_api.box.tokens import (
     read_grants,
     read_token,
 )
-from sso_box_api.box.transport import Caller, State
+from sso_box_api.box.transport import Caller, CountCall, State
 from sso_box_api.errors import BoxRefused
 from sso_box_api.settings import BoxSettings
 
@@ -57,11 +57,12 @@ class Auth:
         transport: httpx.AsyncBaseTransport,
         *,
         clock: Callable[[], float] = time.time,
+        count_call: CountCall | None = None,
     ) -> None:
         self._credentials = credentials
         self._settings = settings
         self._clock = clock
-        self._caller = Caller(settings, transport)
+        self._caller = Caller(settings, transport, count_call)
         self._grants = Grants(credentials, settings.jwt_algorithm, clock)
         self._service = self._kept(self._mint_service, credentials.enterprise_id)
         self._users: LRUCache[str, KeptToken] = LRUCache(MAX_USERS)
@@ -69,6 +70,10 @@ class Auth:
     def state(self) -> State:
         """How the latest call went."""
         return self._caller.state
+
+    def pauses(self) -> Mapping[CallKind, bool]:
+        """Of which kinds no calls are sent now, because too many failed in a row."""
+        return self._caller.pauses()
 
     @property
     def clock_offset_s(self) -> float:

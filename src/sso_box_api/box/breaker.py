@@ -39,16 +39,21 @@ class Breaker:
         self._rests_until = 0.0
         self._probing = False
 
+    @property
+    def is_shut(self) -> bool:
+        """Whether Box failed, and has not answered since."""
+        return self._failures >= self._limit
+
     def check(self) -> None:
         """Raise ``Shut`` where a call need not even be prepared."""
         left_s = self._rests_until - self._clock()
-        if self._failures >= self._limit and (left_s > 0 or self._probing):
+        if self.is_shut and (left_s > 0 or self._probing):
             raise Shut(max(left_s, 1.0))
 
     def admit(self) -> bool:
         """Let a call go now, True for the probe. Raises ``Shut`` while none may."""
         self.check()
-        self._probing = self._failures >= self._limit
+        self._probing = self.is_shut
         return self._probing
 
     def note(self, *, answered: bool | None, probe: bool) -> None:
@@ -56,7 +61,7 @@ class Breaker:
         if probe:
             self._probing = False
         if answered:
-            if self._failures >= self._limit:
+            if self.is_shut:
                 logger.warning("Box answers %s calls again", self._name)
             self._failures = 0
         elif answered is False:

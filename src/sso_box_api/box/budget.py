@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 from sso_box_api.box.deadline import Allowance
 
-Kind = Literal["token", "api", "upload"]
+CallKind = Literal["token", "api", "upload"]
 
 MAX_SUBJECTS = 10_000
 # Box counts by the minute, so a longer Retry-After is asked about again after one.
@@ -28,7 +28,7 @@ MAX_QUEUE_S = 2.5
 class Lane:
     """What a call counts against: the kind of endpoint, and whose token it carries."""
 
-    kind: Kind
+    kind: CallKind
     subject: str
 
 
@@ -77,7 +77,7 @@ class Budgets:
     """The paces of one process, by kind of call and Box user."""
 
     def __init__(self, *, calls_per_minute: int, uploads_per_minute: int) -> None:
-        self._rates: dict[Kind, int | None] = {
+        self._rates: dict[CallKind, int | None] = {
             "api": calls_per_minute,
             "upload": uploads_per_minute,
             "token": None,

@@ -13,7 +13,7 @@ import httpx
 
 from sso_box_api.box.answers import Answer, Unreadable
 from sso_box_api.box.api import Api
-from sso_box_api.box.budget import Kind, Lane
+from sso_box_api.box.budget import CallKind, Lane
 from sso_box_api.box.failures import NoVerdict, Refusal
 from sso_box_api.box.lists import Page, id_of, offset_page, whole
 from sso_box_api.box.transport import Recover
@@ -86,7 +86,7 @@ class Probes(Api):
                 raise
 
     async def _without_token(
-        self, kind: Kind, method: str, path: str, note: Recover
+        self, kind: CallKind, method: str, path: str, note: Recover
     ) -> None:
         host = self._settings.upload_url if kind == "upload" else None
 

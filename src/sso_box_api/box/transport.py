@@ -25,6 +25,7 @@ Sources: developer.box.com "Rate limits" and "Common errors"; RFC 9110 section 1
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
@@ -50,7 +51,7 @@ from sso_box_api.box.answers import (
     where_of,
 )
 from sso_box_api.box.breaker import Breaker, Shut
-from sso_box_api.box.budget import Budgets, Kind, Lane, NoRoom
+from sso_box_api.box.budget import Budgets, CallKind, Lane, NoRoom
 from sso_box_api.box.connection import never_stood
 from sso_box_api.box.deadline import Allowance, allowance
 from sso_box_api.box.failures import Failed, Refusal, Trouble
@@ -63,17 +64,27 @@ T = TypeVar("T")
 Prepare = Callable[[], Awaitable[httpx.Request]]
 Recover = Callable[[Refusal], bool]
 State = Literal["unused", "ok", "failing"]
+CallOutcome = Literal["ok", "refused", "throttled", "failed", "unsent"]
+CountCall = Callable[[CallKind, CallOutcome, float], object]
 
 _jitter = wait_random_exponential(multiplier=0.25, max=4)
 
 
 class Caller:
-    """Sends requests to Box. ``state`` is the outcome of the latest attempt."""
+    """Sends requests to Box. ``state`` is the outcome of the latest attempt.
+
+    ``count_call`` is told how each attempt ended, and how many seconds it took; one that
+    was abandoned by who waited for it ended in nothing.
+    """
 
     def __init__(
-        self, settings: BoxSettings, transport: httpx.AsyncBaseTransport
+        self,
+        settings: BoxSettings,
+        transport: httpx.AsyncBaseTransport,
+        count_call: CountCall | None = None,
     ) -> None:
         self._settings = settings
+        self._count_call = count_call
         # Without an httpx client round it, which would keep cookies, follow redirects
         # and log URLs, at a tenth of what a call costs.
         self._transport = transport
@@ -85,10 +96,10 @@ class Caller:
             kind: Breaker(
                 kind, failures=settings.breaker_failures, rest_s=settings.breaker_rest_s
             )
-            for kind in get_args(Kind)
+            for kind in get_args(CallKind)
         }
         # A rush of mints or slow uploads leaves connections to the other calls.
-        self._turns: dict[Kind, Turns] = {
+        self._turns: dict[CallKind, Turns] = {
             "token": Turns(settings.max_token_calls),
             "upload": Turns(settings.max_uploads),
         }
@@ -168,6 +179,10 @@ class Caller:
             raise failed.unavailable() from None
         return accepted(request, outcome)
 
+    def pauses(self) -> dict[CallKind, bool]:
+        """Of which kinds no calls are sent now, because too many failed in a row."""
+        return {kind: breaker.is_shut for kind, breaker in self._breakers.items()}
+
     def held_s(self, lane: Lane) -> float:
         """Seconds for which Box wants no more calls of this lane; 0 if none."""
         return self._budgets.held_s(lane)
@@ -192,18 +207,29 @@ class Caller:
                     await self._connections.acquire()
                 try:
                     if given.left_s <= least_s:
-                        raise _unsent(lane, "too little time is left", None)
+                        raise self._unsent(lane, "too little time is left", None)
                     timeout_s = min(timeout_s, given.left_s)
                     outcome = await self._admitted(lane, request, parse, timeout_s)
                 finally:
                     self._connections.release()
         except Shut as shut:
-            raise _unsent(lane, "Box does not answer", shut.retry_after_s) from None
+            raise self._unsent(
+                lane, "Box does not answer", shut.retry_after_s
+            ) from None
         except NoRoom as full:
-            raise _unsent(lane, full.why, full.wait_s) from None
+            raise self._unsent(lane, full.why, full.wait_s) from None
         except TimeoutError:
-            raise _unsent(lane, "the deadline has passed", None) from None
+            raise self._unsent(lane, "the deadline has passed", None) from None
         return request, outcome
+
+    def _unsent(self, lane: Lane, why: str, wait_s: float | None) -> Failed:
+        self._count(lane, "unsent", 0.0)
+        trouble = Trouble(f"{lane.kind} call not sent,", why)
+        return Failed(trouble, answered=None, again=False, retry_after_s=wait_s)
+
+    def _count(self, lane: Lane, outcome: CallOutcome, seconds: float) -> None:
+        if self._count_call is not None:
+            self._count_call(lane.kind, outcome, seconds)
 
     def _turn(self, lane: Lane, given: Allowance) -> AbstractAsyncContextManager[None]:
         turns = self._turns.get(lane.kind)
@@ -229,14 +255,19 @@ class Caller:
     async def _send(
         self, lane: Lane, request: httpx.Request, parse: Parse[T], timeout_s: float
     ) -> T | Refusal:
+        started = time.perf_counter()
         try:
             answer = await self._answer(request, timeout_s)
             outcome = judge(where_of(request), answer, parse)
         except Failed as failed:
+            end: CallOutcome = "throttled" if failed.answered else "failed"
+            self._count(lane, end, time.perf_counter() - started)
             self.state = "failing"
             if failed.answered and failed.retry_after_s:
                 self._budgets.hold(lane, failed.retry_after_s)
             raise
+        end = "refused" if isinstance(outcome, Refusal) else "ok"
+        self._count(lane, end, time.perf_counter() - started)
         self.state = "ok"
         return outcome
 
@@ -269,11 +300,6 @@ class Caller:
             return await read_answer(response)
         finally:
             await response.aclose()
-
-
-def _unsent(lane: Lane, why: str, wait_s: float | None) -> Failed:
-    trouble = Trouble(f"{lane.kind} call not sent,", why)
-    return Failed(trouble, answered=None, again=False, retry_after_s=wait_s)
 
 
 def _at_most(seconds: float, given: Allowance) -> Allowance:

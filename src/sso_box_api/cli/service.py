@@ -1,7 +1,11 @@
 """Running the service, its database and its keys."""
 
 import asyncio
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import click
@@ -11,10 +15,15 @@ from cryptography.fernet import Fernet
 from sso_box_api import db
 from sso_box_api.audit import configure_logging
 from sso_box_api.cli.shared import explained
+from sso_box_api.errors import ConfigurationError
 from sso_box_api.parts import open_parts
 from sso_box_api.serving import OneWriteProtocol
 from sso_box_api.settings import DatabaseSettings, Settings, load_settings
 
+# Where prometheus_client's multiprocess mode looks for the folder of all workers.
+_COUNTS: Final = "PROMETHEUS_MULTIPROC_DIR"
+# In memory, also where the root file system is read-only.
+_SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - the folder made in it is private
 # By name: where one is missing the start fails, and does not serve half as fast.
 _LOOP: Final = "auto" if sys.platform == "win32" else "uvloop"
 
@@ -29,22 +38,47 @@ def serve(host: str, port: int, workers: int) -> None:
     settings = load_settings()
     asyncio.run(_check_start(settings))
     configure_logging()
-    uvicorn.run(
-        "sso_box_api.app:serve_app",
-        factory=True,
-        host=host,
-        port=port,
-        workers=workers,
-        loop=_LOOP,
-        http=OneWriteProtocol,
-        ws="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        # Only a named proxy's word on the client address is believed.
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies) or None,
-    )
+    with _counting_together(settings, workers):
+        uvicorn.run(
+            "sso_box_api.app:serve_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            loop=_LOOP,
+            http=OneWriteProtocol,
+            ws="none",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            # Only a named proxy's word on the client address is believed.
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies) or None,
+        )
+
+
+@contextmanager
+def _counting_together(settings: Settings, workers: int) -> Iterator[None]:
+    """Give workers a folder to count in, if there are several and it is asked for.
+
+    Raises ``ConfigurationError`` where none can be made.
+    """
+    os.environ.pop(_COUNTS, None)
+    if settings.metrics_token is None or workers == 1:
+        yield
+        return
+    in_memory = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
+    try:
+        folder = TemporaryDirectory(prefix="sso-box-api-metrics-", dir=in_memory)
+    except OSError:
+        problem = (
+            "SSO_BOX_METRICS_TOKEN: several workers count in a folder, and none can be"
+            " made; let TMPDIR name a place for it"
+        )
+        raise ConfigurationError([problem]) from None
+    with folder as path:
+        os.environ[_COUNTS] = path
+        yield
 
 
 async def _check_start(settings: Settings) -> None:

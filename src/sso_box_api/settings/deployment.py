@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Self
 from urllib.parse import parse_qs, urlsplit
@@ -140,6 +141,13 @@ class Settings(DatabaseSettings):
         default=(),
         description="addresses of proxies whose X-Forwarded-For is believed",
     )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        description=(
+            "16 to 255 characters of A-Z a-z 0-9 - . _ ~ + /,"
+            " such as `openssl rand -hex 32` prints"
+        ),
+    )
     realm: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{0,64}$")] = ""
 
     @property
@@ -163,6 +171,16 @@ class Settings(DatabaseSettings):
             except ValueError:
                 message = f"key {number} is not a Fernet key"
                 raise ValueError(message) from None
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _bearer_token(cls, value: SecretStr | None) -> SecretStr | None:
+        # What can be sent as one: RFC 6750 section 2.1.
+        if value is not None and not re.fullmatch(
+            r"[\w.~+/-]{16,255}=*", value.get_secret_value(), re.ASCII
+        ):
+            raise ValueError("is no such token")
         return value
 
     @field_validator("cors_origins")
