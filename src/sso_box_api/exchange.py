@@ -180,7 +180,7 @@ class Exchange:
                 Rank.FIRST_LOGIN if event.first_login else Rank.LOGIN,
                 request.rejected_token_sha256,
                 # Where something was waited for since, others may have come before.
-                is_first=account.is_new and proof is None and bound is grant,
+                is_first=account.is_new and proof is None and grant is key.grant,
             )
             vend, event.vend = await self._vendor.vend(order)
         sha256 = identity.token_sha256
