@@ -1,6 +1,7 @@
 """The warm path: nothing is asked, and nothing is served that may no longer be."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -12,7 +13,9 @@ from hypothesis import given, strategies as st
 from sqlalchemy import text
 from starlette.applications import Starlette
 
+from sso_box_api import accounts, vending
 from sso_box_api.accounts import Account
+from sso_box_api.listener import listening
 from sso_box_api.memory import LIVE_S, Key, Memory
 from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
@@ -78,6 +81,12 @@ async def test_a_warm_login_asks_neither_box_nor_the_database(
         ("UPDATE vend SET state = 'revoke_pending'", None),
         ("UPDATE account SET box_user_id = '99' || box_user_id", None),
         ("UPDATE identity SET account_id = :other WHERE subject = 'ada'", None),
+        ("UPDATE vend SET revoke_at = now()", None),
+        ("UPDATE vend SET expires_at = now()", None),
+        ("UPDATE vend SET client_id = 'another'", None),
+        ("UPDATE identity SET subject = 'ada2' WHERE subject = 'ada'", None),
+        ("DELETE FROM vend", None),
+        ("TRUNCATE account CASCADE", None),
     ],
     ids=lambda value: str(value).partition(" = ")[0],
 )
@@ -97,6 +106,63 @@ async def test_whatever_changes_a_row_is_heard_at_once(
         return answer.is_error and bool(answer.json()["code"] == code)
 
     await _until(is_asked)
+
+
+async def test_a_suspension_that_is_moved_by_hand_is_heard_at_once(
+    warm: Api, parts: Parts
+) -> None:
+    await _sql(
+        parts,
+        "INSERT INTO suspension (kind, value, reason, closed_at)"
+        " VALUES ('client', 'another', '', now())",
+    )
+    assert (await warm.exchange()).status_code == 200
+    await _sql(parts, "UPDATE suspension SET value = 'demo-spa'")
+
+    async def is_suspended() -> bool:
+        answer = await warm.exchange()
+        return answer.is_error and bool(answer.json()["code"] == "access_suspended")
+
+    await _until(is_suspended)
+
+
+async def test_no_login_tells_anything_nor_does_what_clears_up(
+    api: Api, parts: Parts
+) -> None:
+    """A NOTIFY has a lock of the whole database at the commit."""
+    heard: list[str] = []
+    async with listening(parts.database, {accounts.FORGET_CHANNEL: heard.append}):
+        for subject in (ADA, ADA, BOB):
+            for name in ("one", "other"):
+                token = api.id_token(subject, name=name)
+                answer = await api.exchange(token)
+                assert answer.status_code == 200, answer.text
+        digest = hashlib.sha256(answer.json()["access_token"].encode()).hexdigest()
+        again = await api.exchange(api.id_token(BOB), rejected_token_sha256=digest)
+        assert again.status_code == 200, again.text
+        for state in ("live", "revoked"):
+            await _sql(
+                parts,
+                "INSERT INTO vend (id, account_id, identity_id, provider, client_id,"
+                " profile, scopes, resource, token_sha256, handle, key_id, state,"
+                " expires_at) SELECT gen_random_uuid(), account_id, identity_id,"
+                " provider, client_id, profile, scopes, resource, :state, handle,"
+                " key_id, :state, now() - interval '2 days' FROM vend LIMIT 1",
+                state=state,
+            )
+        async with parts.database.transaction() as session:
+            await vending.bury(session)
+            assert await vending.delete_expired(session, limit=10) == 2
+            await vending.forget_mints(session)
+        end = text("SELECT pg_notify(:channel, 'end')")
+        values = {"channel": accounts.FORGET_CHANNEL}
+        await parts.database.execute(end, values)
+
+        async def has_ended() -> bool:
+            return "end" in heard
+
+        await _until(has_ended)
+    assert heard == ["end"]
 
 
 async def test_without_a_listener_each_login_asks_the_rows(

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 # The newest migration. Written down, so that a start need not load and run them all to
 # find it.
-SCHEMA: Final = "0009"
+SCHEMA: Final = "0010"
 
 # SQLSTATE classes that are a fault of ours: bad data, a broken constraint, a wrong
 # statement. All others say that the database cannot serve us now (PostgreSQL manual,
