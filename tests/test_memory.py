@@ -132,11 +132,10 @@ async def test_no_login_tells_anything_nor_does_what_clears_up(
     """A NOTIFY has a lock of the whole database at the commit."""
     heard: list[str] = []
     async with listening(parts.database, {accounts.FORGET_CHANNEL: heard.append}):
-        for subject in (ADA, ADA, BOB):
-            for name in ("one", "other"):
-                token = api.id_token(subject, name=name)
-                answer = await api.exchange(token)
-                assert answer.status_code == 200, answer.text
+        for subject, name in product((ADA, BOB), ("one", "other", "other")):
+            answer = await api.exchange(api.id_token(subject, name=name))
+            assert answer.status_code == 200, answer.text
+        answer = await api.exchange(api.id_token(BOB))
         digest = hashlib.sha256(answer.json()["access_token"].encode()).hexdigest()
         again = await api.exchange(api.id_token(BOB), rejected_token_sha256=digest)
         assert again.status_code == 200, again.text
@@ -431,6 +430,62 @@ async def test_whoever_was_served_is_served_on_for_the_grace(
 
     await _until(is_over)
     assert (await api.http.get("/readyz")).status_code == 503
+
+
+@pytest.mark.parametrize("listens", [True, False])
+async def test_new_claims_do_not_end_the_grace(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    idp_app: Starlette,
+    way_to_database: Relay,
+    audit_log: Audit,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    listens: bool,
+) -> None:
+    """They cannot be noted; where all is silent, it is not even tried."""
+
+    async def is_over() -> bool:
+        return "each login asks the database" in caplog.text
+
+    settings_values["provisioning"] = {"update_name": True}
+    if listens:
+        settings_values["database_listen_url"] = settings_values["database_url"]
+    settings_values["database_url"] = way_to_database.url
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        await _until(lambda: _is_remembered(api, audit_log))
+        way_to_database.cut()
+        if not listens:
+            await _until(is_over)
+        for name in ("Ada Byron", "Ada King", "Ada King"):
+            answer = await api.exchange(api.id_token(name=name))
+            assert answer.status_code == 200, answer.text
+            assert audit_log[-1]["vend"] == "remembered"
+    assert ("nothing could be planned" in caplog.text) is listens
+
+
+async def test_claims_that_could_not_be_noted_are_noted_when_the_person_comes_again(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    idp_app: Starlette,
+    parts: Parts,
+    audit_log: Audit,
+) -> None:
+    settings_values["provisioning"] = {"update_name": True}
+    settings_values["database_timeout_s"] = 0.5
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        await _until(lambda: _is_remembered(api, audit_log))
+        token = api.id_token(name="Ada Byron")
+        async with parts.database.transaction() as session:
+            held = text("SELECT 1 FROM identity FOR UPDATE")
+            await (await session.connection()).execute(held)
+            assert (await api.exchange(token)).status_code == 200
+        assert (await api.exchange(token)).status_code == 200
+        assert audit_log[-1]["vend"] == "remembered"
+    names = text("SELECT name FROM identity")
+    assert [*await parts.database.execute(names, {})] == [("Ada Byron",)]
 
 
 async def test_an_administrator_can_have_each_login_ask(

@@ -16,7 +16,7 @@ from sso_box_api.audit import RequestEvent
 from sso_box_api.binding import Binder
 from sso_box_api.box import Rank, within
 from sso_box_api.db import Database
-from sso_box_api.errors import NonceProofFailed
+from sso_box_api.errors import DatabaseUnavailable, NonceProofFailed
 from sso_box_api.identity import (
     Identity,
     IdentityVerifier,
@@ -112,10 +112,12 @@ class Exchange:
             recalls = proof is None and not request.rejected_token_sha256
             known = await self._recall(key, identity) if recalls else None
             is_again = known and known.id_token_sha256 == identity.token_sha256
+            # What is new in the claims can wait longer than the person.
+            is_silent = known and not self._memory.is_live
             if known is None:
                 known = await self._serve(key, identity, proof, request, event)
             _fill_known(event, known)
-            if not is_again:
+            if not (is_again or is_silent):
                 await self._furnish(key, identity, known)
             if self._memory.is_aging(known):
                 self._vendor.renew(
@@ -221,10 +223,17 @@ class Exchange:
         return await self._folders.resolve(account, person, grant)
 
     async def _furnish(self, key: Key, identity: Identity, known: Known) -> None:
-        """Follow the claims of a token that is new here, and remember that it was."""
-        account = await self._provisioner.furnish(
-            known.account, _person(identity), identity.issued_at
-        )
+        """Follow the claims of a token that is new here, and remember that it was.
+
+        Where PostgreSQL is silent, when the person comes again; what is remembered is
+        all that there is to serve until then.
+        """
+        try:
+            account = await self._provisioner.furnish(
+                known.account, _person(identity), identity.issued_at
+            )
+        except DatabaseUnavailable:
+            return
         self._memory.follow(key, known, account, identity.token_sha256)
 
     async def _settle(
