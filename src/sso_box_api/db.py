@@ -94,7 +94,7 @@ class Database:
         self.timeout_s = settings.database_timeout_s
         listen_url = settings.database_listen_url or settings.database_url
         self._listen_url = listen_url.get_secret_value()
-        self._question: asyncio.Task[None] | None = None
+        self._question: asyncio.Task[bool] | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -126,18 +126,21 @@ class Database:
             # Once for all, where an AsyncConnection does it for each of its steps.
             return await greenlet_spawn(run)
 
-    async def ping(self) -> None:
-        """Raise ``DatabaseUnavailable`` unless it answers and takes writes."""
-        async with self.transaction() as session:
-            connection = await session.connection()
-            answer = await connection.execute(text("SHOW transaction_read_only"))
-        if answer.scalar_one() != "off":
-            raise DatabaseUnavailable("it is read-only")
+    async def takes_writes(self) -> bool:
+        """Whether it is no standby and not otherwise read-only.
+
+        Raises ``DatabaseUnavailable`` where it does not even answer.
+        """
+        rows = await self.execute(text("SHOW transaction_read_only"), {})
+        return bool(rows[0][0] == "off")
 
     async def answers(self, *, within_s: float) -> bool:
-        """Whether ``ping`` succeeds in time; who asks at the same time shares one."""
+        """Whether it answers in time; who asks at the same time shares one question.
+
+        Also a standby: what it says of a row is newer than what is remembered.
+        """
         if self._question is None or self._question.done():
-            self._question = asyncio.create_task(self.ping())
+            self._question = asyncio.create_task(self.takes_writes())
             # Whoever asked may have stopped waiting for it.
             self._question.add_done_callback(lambda t: t.cancelled() or t.exception())
         done, _ = await asyncio.wait({self._question}, timeout=within_s)
