@@ -1,7 +1,7 @@
 """Revocations are finished in the background, by whichever process there is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,12 +13,13 @@ from sqlalchemy import text
 from starlette.applications import Starlette
 
 from sso_box_api import accounts, vending
-from sso_box_api.db import Database
+from sso_box_api.listener import NothingHeard, listening
 from sso_box_api.parts import Parts
 from sso_box_api.revocation import Revoker
 from sso_box_api.settings import DatabaseSettings, Settings
 from tests.support.api import BOX_URL, Api, Control
-from tests.support.connections import opened
+from tests.support.connections import connected, opened
+from tests.support.relay import Relay
 from tests.support.waiting import until
 
 HOUR = 3600.0
@@ -237,15 +238,116 @@ async def test_a_listening_connection_that_went_silent_is_noticed(
             "database_timeout_s": 0.2,
         }
     )
-    async with server:
-        async with Database(settings).listening(
-            {"any": lambda _: silent.clear()}
-        ) as listener:
+    async with server, connected(settings) as database:
+        async with listening(database, {"any": lambda _: silent.clear()}) as listener:
             await listener.check(within_s=5)
             silent.set()
             with pytest.raises(TimeoutError):
                 await listener.check(within_s=0.2)
         await over.wait()
+
+
+@pytest.fixture
+def way_to_listen(settings_values: dict[str, Any]) -> Iterator[Relay]:
+    with Relay.to(settings_values["database_url"]) as [way]:
+        settings_values["database_listen_url"] = way.url
+        yield way
+
+
+@pytest.fixture
+def _reconnects_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A constant of half a second; a test should not wait for it.
+    monkeypatch.setattr("sso_box_api.background._RECONNECT_S", 0.01)
+
+
+@pytest.mark.usefixtures("_reconnects_at_once")
+async def test_a_process_that_listens_in_vain_after_a_reconnect_asks_the_rows(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    idp_app: Starlette,
+    way_to_listen: Relay,
+    parts: Parts,
+    audit_log: list[dict[str, Any]],
+) -> None:
+    """As after a failover that leads the listening connection to a pooler."""
+    settings_values["provisioning"] = {"update_name": False}
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+
+        async def is_remembered() -> bool:
+            assert (await api.exchange()).status_code == 200
+            return bool(audit_log[-1]["vend"] == "remembered")
+
+        await until(is_remembered)
+        way_to_listen.lead_elsewhere(is_deaf=True)
+
+        async def is_tried() -> bool:
+            return way_to_listen.dropped > 0
+
+        await until(is_tried)
+        for _ in range(3):
+            assert not await is_remembered()
+        await _lock(parts)
+        assert (await api.exchange()).json()["code"] == "account_locked"
+        await _unlock(parts)
+        way_to_listen.lead_elsewhere(is_deaf=False)
+        await until(is_remembered)
+
+
+async def test_a_connection_that_hears_nothing_is_not_taken_for_a_listener(
+    settings_values: dict[str, Any], way_to_listen: Relay
+) -> None:
+    way_to_listen.lead_elsewhere(is_deaf=True)
+    settings_values["database_timeout_s"] = 0.5
+    async with connected(Settings.model_validate(settings_values)) as database:
+        with pytest.raises(NothingHeard, match="LISTEN_URL"):
+            async with listening(database, {}):
+                pytest.fail("it hears nothing")
+    assert way_to_listen.dropped == 1
+
+
+async def test_a_shutdown_while_a_connection_is_proved_leaves_none(
+    settings_values: dict[str, Any], way_to_listen: Relay, parts: Parts
+) -> None:
+    way_to_listen.lead_elsewhere(is_deaf=True)
+    async with opened(Settings.model_validate(settings_values)) as deaf:
+        background = deaf.background(deaf.provisioner())
+        background.start()
+
+        async def is_tried() -> bool:
+            return way_to_listen.dropped > 0
+
+        await until(is_tried)
+        assert await _listening(parts, 1)
+        await background.close()
+    await until(lambda: _listening(parts, 0))
+
+
+@pytest.mark.usefixtures("_reconnects_at_once")
+async def test_a_process_that_cannot_listen_says_so_once(
+    settings_values: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = 0
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        writer.close()
+
+    async def tried_three_times() -> bool:
+        return tries >= 3
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        settings_values["database_listen_url"] = f"postgresql://u:p@127.0.0.1:{port}/x"
+        async with opened(Settings.model_validate(settings_values)) as parts:
+            background = parts.background(parts.provisioner())
+            background.start()
+            try:
+                await until(tried_three_times)
+            finally:
+                await background.close()
+    assert caplog.text.count("each login asks the database") == 1
 
 
 async def test_what_a_shutdown_interrupts_stays_pending(

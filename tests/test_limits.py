@@ -189,8 +189,9 @@ async def test_two_processes_at_the_last_place_keep_to_the_limit(
             asyncio.create_task(_code(api, resource=folders[1])),
             asyncio.create_task(_code(elsewhere, resource=folders[2])),
         ]
-        while await scalar(parts, WAITING) < 2:
-            await asyncio.wait(mints, timeout=0.01)
+        async with asyncio.timeout(20):
+            while await scalar(parts, WAITING) < 2:
+                await asyncio.wait(mints, timeout=0.01)
     assert [await mint for mint in mints] == ["200", "200"]
     live = "SELECT count(*) FROM vend WHERE state = 'live' AND resource <> ''"
     assert await scalar(parts, live) == 2

@@ -584,9 +584,15 @@ async def test_a_move_takes_the_sign_out_along_and_leaves_no_lock_behind(
 
 
 async def test_a_listed_orphan_that_is_bound_is_listed_no_more(
-    api: Api, parts: Parts, enterprise: Enterprise
+    settings: Settings,
+    emulator: Starlette,
+    idp_app: Starlette,
+    parts: Parts,
+    enterprise: Enterprise,
 ) -> None:
-    await api.exchange()
+    # Ended at once: its background would delete the orphan.
+    async with Api.start(settings, emulator, idp_app) as api:
+        await api.exchange()
     other = _other_user(enterprise)
     candidate = await candidate_of(parts)
     async with parts.database.transaction() as session:

@@ -1,5 +1,6 @@
 """The warm path: nothing is asked, and nothing is served that may no longer be."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -11,7 +12,9 @@ from hypothesis import given, strategies as st
 from sqlalchemy import text
 from starlette.applications import Starlette
 
+from sso_box_api import accounts, vending
 from sso_box_api.accounts import Account
+from sso_box_api.listener import listening
 from sso_box_api.memory import LIVE_S, Key, Memory
 from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
@@ -72,6 +75,12 @@ async def test_a_warm_login_asks_neither_box_nor_the_database(
         ("UPDATE vend SET state = 'revoke_pending'", None),
         ("UPDATE account SET box_user_id = '99' || box_user_id", None),
         ("UPDATE identity SET account_id = :other WHERE subject = 'ada'", None),
+        ("UPDATE vend SET revoke_at = now()", None),
+        ("UPDATE vend SET expires_at = now()", None),
+        ("UPDATE vend SET client_id = 'another'", None),
+        ("UPDATE identity SET subject = 'ada2' WHERE subject = 'ada'", None),
+        ("DELETE FROM vend", None),
+        ("TRUNCATE account CASCADE", None),
     ],
     ids=lambda value: str(value).partition(" = ")[0],
 )
@@ -91,6 +100,62 @@ async def test_whatever_changes_a_row_is_heard_at_once(
         return answer.is_error and bool(answer.json()["code"] == code)
 
     await until(is_asked)
+
+
+async def test_a_suspension_that_is_moved_by_hand_is_heard_at_once(
+    warm: Api, parts: Parts
+) -> None:
+    await _sql(
+        parts,
+        "INSERT INTO suspension (kind, value, reason, closed_at)"
+        " VALUES ('client', 'another', '', now())",
+    )
+    assert (await warm.exchange()).status_code == 200
+    await _sql(parts, "UPDATE suspension SET value = 'demo-spa'")
+
+    async def is_suspended() -> bool:
+        answer = await warm.exchange()
+        return answer.is_error and bool(answer.json()["code"] == "access_suspended")
+
+    await until(is_suspended)
+
+
+async def test_no_login_tells_anything_nor_does_what_clears_up(
+    api: Api, parts: Parts
+) -> None:
+    """A NOTIFY has a lock of the whole database at the commit."""
+    heard: list[str] = []
+    async with listening(parts.database, {accounts.FORGET_CHANNEL: heard.append}):
+        for subject, name in product((ADA, BOB), ("one", "other", "other")):
+            answer = await api.exchange(api.id_token(subject, name=name))
+            assert answer.status_code == 200, answer.text
+        answer = await api.exchange(api.id_token(BOB))
+        digest = hashlib.sha256(answer.json()["access_token"].encode()).hexdigest()
+        again = await api.exchange(api.id_token(BOB), rejected_token_sha256=digest)
+        assert again.status_code == 200, again.text
+        for state in ("live", "revoked"):
+            await _sql(
+                parts,
+                "INSERT INTO vend (id, account_id, identity_id, provider, client_id,"
+                " profile, scopes, resource, token_sha256, handle, key_id, state,"
+                " expires_at) SELECT gen_random_uuid(), account_id, identity_id,"
+                " provider, client_id, profile, scopes, resource, :state, handle,"
+                " key_id, :state, now() - interval '2 days' FROM vend LIMIT 1",
+                state=state,
+            )
+        async with parts.database.transaction() as session:
+            await vending.bury(session)
+            assert await vending.delete_expired(session, limit=10) == 2
+            await vending.forget_mints(session)
+        end = text("SELECT pg_notify(:channel, 'end')")
+        values = {"channel": accounts.FORGET_CHANNEL}
+        await parts.database.execute(end, values)
+
+        async def has_ended() -> bool:
+            return "end" in heard
+
+        await until(has_ended)
+    assert heard == ["end"]
 
 
 async def test_without_a_listener_each_login_asks_the_rows(
@@ -359,6 +424,62 @@ async def test_whoever_was_served_is_served_on_for_the_grace(
 
     await until(is_over)
     assert (await api.http.get("/readyz")).status_code == 503
+
+
+@pytest.mark.parametrize("listens", [True, False])
+async def test_new_claims_do_not_end_the_grace(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    idp_app: Starlette,
+    way_to_database: Relay,
+    audit_log: Audit,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    listens: bool,
+) -> None:
+    """They cannot be noted; where all is silent, it is not even tried."""
+
+    async def is_over() -> bool:
+        return "each login asks the database" in caplog.text
+
+    settings_values["provisioning"] = {"update_name": True}
+    if listens:
+        settings_values["database_listen_url"] = settings_values["database_url"]
+    settings_values["database_url"] = way_to_database.url
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        await until(lambda: _is_remembered(api, audit_log))
+        way_to_database.cut()
+        if not listens:
+            await until(is_over)
+        for name in ("Ada Byron", "Ada King", "Ada King"):
+            answer = await api.exchange(api.id_token(name=name))
+            assert answer.status_code == 200, answer.text
+            assert audit_log[-1]["vend"] == "remembered"
+    assert ("nothing could be planned" in caplog.text) is listens
+
+
+async def test_claims_that_could_not_be_noted_are_noted_when_the_person_comes_again(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    idp_app: Starlette,
+    parts: Parts,
+    audit_log: Audit,
+) -> None:
+    settings_values["provisioning"] = {"update_name": True}
+    settings_values["database_timeout_s"] = 0.5
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        await until(lambda: _is_remembered(api, audit_log))
+        token = api.id_token(name="Ada Byron")
+        async with parts.database.transaction() as session:
+            held = text("SELECT 1 FROM identity FOR UPDATE")
+            await (await session.connection()).execute(held)
+            assert (await api.exchange(token)).status_code == 200
+        assert (await api.exchange(token)).status_code == 200
+        assert audit_log[-1]["vend"] == "remembered"
+    names = text("SELECT name FROM identity")
+    assert [*await parts.database.execute(names, {})] == [("Ada Byron",)]
 
 
 async def test_an_administrator_can_have_each_login_ask(

@@ -4,9 +4,11 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from asgi_lifespan import LifespanManager
@@ -26,7 +28,7 @@ from sso_box_api.errors import (
 )
 from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
-from tests.support.api import Api
+from tests.support.api import Api, Control
 from tests.support.connections import forget
 from tests.support.relay import Relay
 
@@ -79,6 +81,101 @@ async def test_readiness_fails_without_a_database(
         assert (await api.http.get("/livez")).status_code == 200
         exchange = await api.exchange()
         assert exchange.json()["code"] == "database_unavailable"
+
+
+async def _sql_on_standby(settings: Settings, statement: str) -> None:
+    """What came there from elsewhere: it is written although others cannot."""
+    connection = await asyncpg.connect(
+        settings.database_url.get_secret_value(),
+        server_settings={"default_transaction_read_only": "off"},
+    )
+    await connection.execute(statement)
+    await connection.close()
+
+
+@pytest.fixture
+async def read_only(settings: Settings) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Have all new connections write nothing, as after a failover to a standby."""
+    url = settings.database_url.get_secret_value()
+    name = url.rsplit("/", 1)[1].partition("?")[0]
+
+    async def alter(change: str) -> None:
+        await _sql_on_standby(settings, f'ALTER DATABASE "{name}" {change}')
+        await forget()
+
+    yield lambda: alter("SET default_transaction_read_only = on")
+    await alter("RESET default_transaction_read_only")
+
+
+async def test_a_database_that_is_read_only_serves_whoever_has_a_token(
+    read_only: Callable[[], Awaitable[None]],
+    settings: Settings,
+    emulator: Starlette,
+    idp_app: Starlette,
+    box: Control,
+) -> None:
+    async with Api.start(settings, emulator, idp_app) as api:
+        token = (await api.exchange()).json()["access_token"]
+    await read_only()
+    scraper = "token-of-the-scraper"
+    settings = settings.model_copy(update={"metrics_token": SecretStr(scraper)})
+    async with Api.start(settings, emulator, idp_app) as standby:
+        await box.requests()
+        for name in ("Ada Byron", "Ada King", "Ada King"):
+            answer = await standby.exchange(standby.id_token(name=name))
+            assert answer.json().get("access_token") == token, answer.text
+        refused = [
+            await standby.exchange(standby.id_token("bob"), door=door)
+            for door in ("json", "oauth")
+        ]
+        refused.append(await standby.exchange(profile="picker"))
+        own = {"Authorization": f"Bearer {standby.id_token()}"}
+        refused.append(await standby.http.delete("/v1/tokens", headers=own))
+        for answer in refused:
+            assert answer.status_code == 503, answer.text
+            assert "database_unavailable" in answer.text
+            assert "retry-after" in answer.headers
+        assert (await standby.http.get("/v1/me", headers=own)).json()["box"]
+        ready = await standby.http.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+        assert ready.json()["database"] == "read_only"
+        assert ready.json()["pending_revocations"] == 0
+        headers = {"Authorization": f"Bearer {scraper}"}
+        metrics = (await standby.http.get("/metrics", headers=headers)).text
+        assert "\nsso_box_database_is_read_only 1.0\n" in metrics
+    # Nothing that could not have been listed was made at Box.
+    assert await box.requests() == []
+
+
+async def test_a_read_only_database_that_tells_nothing_is_asked_for_each_login(
+    read_only: Callable[[], Awaitable[None]],
+    settings: Settings,
+    emulator: Starlette,
+    idp_app: Starlette,
+    enterprise: Enterprise,
+    way_to_database: Relay,
+    audit_log: list[dict[str, Any]],
+) -> None:
+    """A standby cannot be listened on, and yet it knows of locks."""
+    del enterprise
+    async with Api.start(settings, emulator, idp_app) as api:
+        assert (await api.exchange()).status_code == 200
+    await read_only()
+    listen_url = {"database_listen_url": SecretStr(way_to_database.url)}
+    settings = settings.model_copy(update=listen_url)
+    async with Api.start(settings, emulator, idp_app) as standby:
+
+        async def answers(key: str, value: str) -> None:
+            async with asyncio.timeout(20):
+                await standby.exchange()
+                while audit_log[-1].get(key) != value:
+                    await asyncio.sleep(0.01)
+                    await standby.exchange()
+
+        await answers("vend", "remembered")
+        way_to_database.cut()
+        await _sql_on_standby(settings, "UPDATE account SET locked_at = now()")
+        await answers("code", "account_locked")
 
 
 async def test_an_unexpected_error_tells_nothing_but_the_request_id(
@@ -263,7 +360,7 @@ async def test_transport_errors_of_the_driver_are_one_error(
     options = {"database_url": SecretStr(url), "database_transaction_pooler": True}
     database = db.Database(settings.model_copy(update=options))
     with pytest.raises(DatabaseUnavailable):
-        await database.ping()
+        await database.takes_writes()
     await database.close()
 
 

@@ -14,6 +14,7 @@ from typing_extensions import override
 from sso_box_api import accounts, vending
 from sso_box_api.accounts import SuspensionKind
 from sso_box_api.errors import AccessSuspended, CommandRefused, ConfigurationError
+from sso_box_api.listener import listening
 from sso_box_api.parts import Parts
 from sso_box_api.settings import Settings
 from tests.support.administration import (
@@ -293,7 +294,7 @@ async def test_what_is_remembered_is_forgotten_with_the_commit(
 ) -> None:
     """A notification of its own: no row of any account is touched."""
     heard: list[str] = []
-    async with parts.database.listening({accounts.FORGET_CHANNEL: heard.append}):
+    async with listening(parts.database, {accounts.FORGET_CHANNEL: heard.append}):
         await _suspended_only(parts)
         while not heard:  # noqa: ASYNC110 - another connection tells
             await asyncio.sleep(0.01)

@@ -13,6 +13,7 @@ from time import monotonic
 from sso_box_api import accounts, vending
 from sso_box_api.db import Database
 from sso_box_api.errors import DatabaseUnavailable
+from sso_box_api.listener import listening
 from sso_box_api.memory import LIVE_S, Memory
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Background:
         self._jobs = {job: asyncio.Event() for job in (*jobs, self._tidy_at_times)}
         self._interval_s = interval_s
         self._reconnect_s = _RECONNECT_S
+        self._deaf_because = ""
         self._tidy_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -101,11 +103,17 @@ class Background:
             try:
                 await self._listen()
             except DatabaseUnavailable as error:
-                _log.warning("each login asks the database: %s", error.reason)
+                self._tell_deaf(error.reason)
             except Exception:  # noqa: BLE001 - nobody would start it again
                 _log.exception("unexpected error while listening for locks")
             await asyncio.sleep(self._reconnect_s)
             self._reconnect_s = min(2 * self._reconnect_s, _RECONNECT_AT_MOST_S)
+
+    def _tell_deaf(self, reason: str) -> None:
+        """Once for each reason, however long it lasts and however often it is tried."""
+        if reason != self._deaf_because:
+            _log.warning("each login asks the database: %s", reason)
+        self._deaf_because = reason
 
     async def _listen(self) -> None:
         """Pass on what is told, and ask whether all arrives, until it does not."""
@@ -113,8 +121,11 @@ class Background:
             vending.PENDING_CHANNEL: lambda _: self._wake_all(),
             accounts.FORGET_CHANNEL: self._memory.forget,
         }
-        async with self._database.listening(heard) as listener:
+        async with listening(self._database, heard) as listener:
             self._reconnect_s = _RECONNECT_S
+            if self._deaf_because:
+                _log.info("logins are remembered again")
+            self._deaf_because = ""
             # For what was told while nobody listened.
             self._memory.forget_all()
             self._wake_all()

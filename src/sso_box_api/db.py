@@ -5,15 +5,15 @@ A transaction is open only inside ``Database.transaction``, or for one statement
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import Executable, GenerativeSelect, Row, Select, func, select, text
+from sqlalchemy import Executable, GenerativeSelect, Row, Select, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 # The newest migration. Written down, so that a start need not load and run them all to
 # find it.
-SCHEMA: Final = "0009"
+SCHEMA: Final = "0010"
 
 # SQLSTATE classes that are a fault of ours: bad data, a broken constraint, a wrong
 # statement. All others say that the database cannot serve us now (PostgreSQL manual,
@@ -92,10 +92,10 @@ class Database:
         self._transactional = self._engine.execution_options(
             isolation_level="READ COMMITTED"
         )
-        self._timeout_s = settings.database_timeout_s
+        self.timeout_s = settings.database_timeout_s
         listen_url = settings.database_listen_url or settings.database_url
         self._listen_url = listen_url.get_secret_value()
-        self._question: asyncio.Task[None] | None = None
+        self._question: asyncio.Task[bool] | None = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
@@ -127,18 +127,21 @@ class Database:
             # Once for all, where an AsyncConnection does it for each of its steps.
             return await greenlet_spawn(run)
 
-    async def ping(self) -> None:
-        """Raise ``DatabaseUnavailable`` unless it answers and takes writes."""
-        async with self.transaction() as session:
-            connection = await session.connection()
-            answer = await connection.execute(text("SHOW transaction_read_only"))
-        if answer.scalar_one() != "off":
-            raise DatabaseUnavailable("it is read-only")
+    async def takes_writes(self) -> bool:
+        """Whether it is no standby and not otherwise read-only.
+
+        Raises ``DatabaseUnavailable`` where it does not even answer.
+        """
+        rows = await self.execute(text("SHOW transaction_read_only"), {})
+        return bool(rows[0][0] == "off")
 
     async def answers(self, *, within_s: float) -> bool:
-        """Whether ``ping`` succeeds in time; who asks at the same time shares one."""
+        """Whether it answers in time; who asks at the same time shares one question.
+
+        Also a standby: what it says of a row is newer than what is remembered.
+        """
         if self._question is None or self._question.done():
-            self._question = asyncio.create_task(self.ping())
+            self._question = asyncio.create_task(self.takes_writes())
             # Whoever asked may have stopped waiting for it.
             self._question.add_done_callback(lambda t: t.cancelled() or t.exception())
         done, _ = await asyncio.wait({self._question}, timeout=within_s)
@@ -164,53 +167,27 @@ class Database:
             )
             raise ConfigurationError([problem])
 
-    async def require_notifications(self) -> None:
-        """Raise ``ConfigurationError`` unless a NOTIFY reaches a listening connection.
-
-        Behind a pooler in transaction mode a LISTEN is lost without an error, so it is
-        tried: what a lock tells the other workers must arrive.
-        """
-        channel = f"sso_box_start_{uuid4().hex}"
-        arrived = asyncio.Event()
-        async with self.listening({channel: lambda _: arrived.set()}):
-            async with self.transaction() as session:
-                connection = await session.connection()
-                await connection.execute(select(func.pg_notify(channel, "")))
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    await arrived.wait()
-            except TimeoutError:
-                problem = (
-                    "SSO_BOX_DATABASE_LISTEN_URL: no notification arrives; put a"
-                    " direct postgresql:// URL of the same database, not a pooler's"
-                )
-                raise ConfigurationError([problem]) from None
-
     @asynccontextmanager
-    async def listening(
-        self, heard: Mapping[str, Callable[[str], object]]
-    ) -> AsyncIterator["Listener"]:
-        """Call by each channel's name with the payload of each NOTIFY there.
+    async def directly(self) -> AsyncIterator[asyncpg.Connection]:
+        """Open the one connection that listens, past any pooler.
 
-        On a direct connection of its own. Raises ``DatabaseUnavailable``, also for what
-        is asked of the listener.
+        Raises ``DatabaseUnavailable``, also for what is asked of it.
         """
-
-        def notified(_: object, __: int, channel: str, payload: object) -> None:
-            heard[channel](str(payload))
-
         with _unavailable_when_unreachable():
             connection = await asyncpg.connect(
                 self._listen_url,
-                timeout=self._timeout_s,
-                command_timeout=self._timeout_s,
+                timeout=self.timeout_s,
+                command_timeout=self.timeout_s,
                 statement_cache_size=0,
                 server_settings={"application_name": _LISTENER},
             )
             try:
-                for channel in heard:
-                    await connection.add_listener(channel, notified)
-                yield Listener(connection)
+                yield connection
+            except asyncpg.InterfaceError as error:
+                # What the driver calls asking a connection that was lost meanwhile.
+                if connection.is_closed():
+                    raise DatabaseUnavailable(type(error).__name__) from error
+                raise
             finally:
                 connection.terminate()
 
@@ -240,30 +217,6 @@ async def execute(
         return await on.execute(statement, parameters)
     result = await (await on.connection()).execute(statement, parameters)
     return result.all() if result.returns_rows else ()
-
-
-class Listener:
-    """A connection that listens, and may be gone without a word."""
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
-        self._lost = asyncio.Event()
-        connection.add_termination_listener(lambda _: self._lost.set())
-
-    async def check(self, *, within_s: float) -> None:
-        """Ask whether it is there, and raise if it does not answer in time.
-
-        PostgreSQL sends in order: what was told before the answer has arrived.
-        ``Database.listening`` turns what is raised into ``DatabaseUnavailable``.
-        """
-        await self._connection.execute("SELECT 1", timeout=within_s)
-
-    async def pause(self, seconds: float) -> None:
-        """Wait, and raise at once if the connection is lost meanwhile."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._lost.wait()
-                raise DatabaseUnavailable("the listening connection was lost")
 
 
 def upgrade(settings: DatabaseSettings) -> None:

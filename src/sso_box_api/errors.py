@@ -486,7 +486,7 @@ class BoxRefusesToken(Unavailable):
 
 
 class DatabaseUnavailable(Unavailable):
-    """PostgreSQL did not answer."""
+    """PostgreSQL did not answer, or takes no writes."""
 
     code = "database_unavailable"
     title = "Database unavailable"

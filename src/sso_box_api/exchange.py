@@ -7,6 +7,7 @@ user, vend, record, furnish. Its helpers stand below it in calling order.
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -17,7 +18,7 @@ from sso_box_api.audit import RequestEvent
 from sso_box_api.binding import Binder
 from sso_box_api.box import Rank, within
 from sso_box_api.db import Database
-from sso_box_api.errors import NonceProofFailed
+from sso_box_api.errors import DatabaseUnavailable, NonceProofFailed
 from sso_box_api.identity import (
     Identity,
     IdentityVerifier,
@@ -114,7 +115,10 @@ class Exchange:
             known = await self._recall(key, identity) if recalls else None
             if known is None:
                 known = await self._serve(key, identity, proof, request, event)
-            elif known.id_token_sha256 != identity.token_sha256:
+            # What is new in the claims can wait for PostgreSQL longer than the person.
+            elif (
+                known.id_token_sha256 != identity.token_sha256 and self._memory.is_live
+            ):
                 await self._follow(key, identity, known)
             _fill_known(event, known)
             if self._memory.is_aging(known):
@@ -227,14 +231,25 @@ class Exchange:
         return await self._folders.resolve(account, _person(identity), grant)
 
     async def _furnish(self, account: Account, identity: Identity) -> Account | None:
-        """Follow the claims of a token; returns what ``Provisioner.furnish`` does."""
-        return await self._provisioner.furnish(
-            account, _person(identity), identity.issued_at
-        )
+        """Follow the claims of a token; None where only the account's row tells."""
+        with suppress(DatabaseUnavailable):
+            return await self._provisioner.furnish(
+                account, _person(identity), identity.issued_at
+            )
+        return None
 
     async def _follow(self, key: Key, identity: Identity, known: Known) -> None:
-        """Follow the claims of a token that is new here, and remember that it was."""
-        account = await self._furnish(known.account, identity)
+        """Follow the claims of a token that is new here, and remember that it was.
+
+        Where PostgreSQL is silent, when the person comes again; what is remembered is
+        all that there is to serve until then.
+        """
+        try:
+            account = await self._provisioner.furnish(
+                known.account, _person(identity), identity.issued_at
+            )
+        except DatabaseUnavailable:
+            return
         self._memory.follow(key, known, account, identity.token_sha256)
 
     async def _settle(

@@ -239,15 +239,27 @@ class _Rows(Collector):
         )
         if self._backlog is None:
             return
-        for name, text, value in zip(
-            Backlog._fields,
+        for name, text, value in (
             (
-                "Box tokens that are to be revoked and that Box has not ended yet",
-                "Providers and clients that are locked as a whole",
-                "Box users of nobody that are not deleted yet",
+                "database_is_read_only",
+                "Whether PostgreSQL is a standby, or takes no writes for another reason",
+                self._backlog.is_read_only,
             ),
-            self._backlog,
-            strict=True,
+            (
+                "pending_revocations",
+                "Box tokens that are to be revoked and that Box has not ended yet",
+                self._backlog.pending_revocations,
+            ),
+            (
+                "suspensions",
+                "Providers and clients that are locked as a whole",
+                self._backlog.suspensions,
+            ),
+            (
+                "left_over_box_users",
+                "Box users of nobody that are not deleted yet",
+                self._backlog.left_over_box_users,
+            ),
         ):
             yield GaugeMetricFamily(f"sso_box_{name}", text, value=value)
 

@@ -31,6 +31,7 @@ from sso_box_api.explain import Explainer
 from sso_box_api.identity import IdentityVerifier, ProviderTransport
 from sso_box_api.leftovers import LeftOvers
 from sso_box_api.lifecycle import Lifecycle
+from sso_box_api.listener import require_notifications
 from sso_box_api.memory import Memory
 from sso_box_api.minting import Minter
 from sso_box_api.own_tokens import OwnTokens
@@ -187,7 +188,7 @@ class Parts:
         Raises ``ConfigurationError`` or ``DatabaseUnavailable``.
         """
         await self.database.require_current_schema()
-        await self.database.require_notifications()
+        await require_notifications(self.database)
         namespaces = {p.id: p.owns_namespace for p in self.settings.providers}
         async with self.database.transaction() as session:
             problems = list(

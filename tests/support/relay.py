@@ -1,13 +1,14 @@
 """A way to PostgreSQL that can go silent: packets are dropped, and nobody hangs up.
 
-Or it can be cut, which is what a server that was stopped looks like.
+Or it can be cut, which is what a server that was stopped looks like; or be deaf, as a
+pooler in transaction mode is: what PostgreSQL tells of its own accord is dropped.
 
 In a thread of its own, so that it passes everything on whatever the test is busy with.
 """
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Self
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ class Relay:
     """Passes connections on to the server of a database URL; ``url`` leads through it.
 
     ``held``: connections that were opened in the silence, and wait for its end.
+    ``dropped``: notifications that nobody was told of.
     """
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
@@ -25,7 +27,9 @@ class Relay:
         self._heard = asyncio.Event()
         self._passing: set[_Passing] = set()
         self._server: asyncio.Server | None = None
+        self._is_deaf = False
         self.held = 0
+        self.dropped = 0
 
     @classmethod
     @contextmanager
@@ -64,8 +68,16 @@ class Relay:
         """Hang up on everybody, and refuse whoever comes from now on."""
         asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result()
 
+    def lead_elsewhere(self, *, is_deaf: bool) -> None:
+        """Hang up on everybody; who comes from now on is told nothing, or is again."""
+        self._is_deaf = is_deaf
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self._loop).result()
+
     async def _cut(self) -> None:
         await self.close()
+        await self._hang_up()
+
+    async def _hang_up(self) -> None:
         for each in self._passing:
             each.hang_up()
 
@@ -90,7 +102,7 @@ class Relay:
             await self._heard.wait()
         finally:
             self.held -= 1
-        each = _Passing()
+        each = _Passing(self._drop if self._is_deaf else None)
         self._passing.add(each)
         try:
             with suppress(OSError):
@@ -102,12 +114,19 @@ class Relay:
             self._passing.discard(each)
             writer.close()
 
+    def _drop(self) -> None:
+        self.dropped += 1
+
 
 class _Passing:
-    """One connection of the service, as two of ours."""
+    """One connection of the service, as two of ours.
 
-    def __init__(self) -> None:
+    ``drop``: what to call for each notification, which is not passed on then.
+    """
+
+    def __init__(self, drop: Callable[[], None] | None) -> None:
         self.is_silent = False
+        self._drop = drop
         self._pumps: list[asyncio.Task[None]] = []
 
     def hang_up(self) -> None:
@@ -118,7 +137,15 @@ class _Passing:
         self, *ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]
     ) -> None:
         """Both ways, until one end hangs up."""
-        pumps = self._pumps = [asyncio.create_task(self._pump(*way)) for way in ways]
+        of_requests, of_answers = ways
+        pumps = self._pumps = [
+            asyncio.create_task(self._pump(*of_requests)),
+            asyncio.create_task(
+                self._pump_all_but_notifications(*of_answers, self._drop)
+                if self._drop
+                else self._pump(*of_answers)
+            ),
+        ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -133,6 +160,24 @@ class _Passing:
         while data := await reader.read(65_536):
             if not self.is_silent:
                 writer.write(data)
+
+    async def _pump_all_but_notifications(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        drop: Callable[[], None],
+    ) -> None:
+        """By the messages of the protocol (PostgreSQL manual, section 54.7)."""
+        with suppress(asyncio.IncompleteReadError):
+            # The answer to the request for TLS, which is no message.
+            writer.write(await reader.readexactly(1))
+            while True:
+                head = await reader.readexactly(5)
+                body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
+                if head[:1] == b"A":
+                    drop()
+                else:
+                    writer.write(head + body)
 
 
 async def _end(relays: Sequence[Relay]) -> None:

@@ -1,7 +1,8 @@
 """GET /livez and /readyz: is the process up, and are its dependencies.
 
 Only the database decides readiness: without it nobody can be served for longer than
-the grace, while an unreachable identity provider or Box leaves warm people served.
+the grace, while an unreachable identity provider or Box leaves warm people served, and
+so does a database that takes no writes.
 """
 
 from typing import Literal
@@ -14,6 +15,7 @@ from sso_box_api.backlog import read_backlog
 from sso_box_api.errors import DatabaseUnavailable
 
 router = APIRouter(tags=["health"])
+_DatabaseState = Literal["ok", "read_only", "grace", "unavailable"]
 
 
 class Live(BaseModel):
@@ -26,7 +28,7 @@ class Ready(BaseModel):
     """Each dependency with its state; see docs/api.md for their meaning."""
 
     status: Literal["ok", "degraded", "unavailable"]
-    database: Literal["ok", "grace", "unavailable"]
+    database: _DatabaseState
     box: Literal["unused", "ok", "failing"]
     providers: dict[str, Literal["unfetched", "fresh", "stale", "unavailable"]]
     pending_revocations: int | None
@@ -52,10 +54,12 @@ async def readyz(
     box: BoxDep,
     verifier: VerifierDep,
 ) -> Ready:
-    database_state: Literal["ok", "grace", "unavailable"] = "ok"
+    database_state: _DatabaseState = "ok"
     backlog = None
     try:
         backlog = await read_backlog(database)
+        if backlog.is_read_only:
+            database_state = "read_only"
     except DatabaseUnavailable:
         database_state = "grace" if memory.in_grace else "unavailable"
     providers = {id_: keys.state for id_, keys in verifier.key_states().items()}
@@ -63,7 +67,7 @@ async def readyz(
     status: Literal["ok", "degraded", "unavailable"] = "ok"
     if box_state == "failing" or {"stale", "unavailable"} & set(providers.values()):
         status = "degraded"
-    if database_state == "grace":
+    if database_state in {"read_only", "grace"}:
         status = "degraded"
     if database_state == "unavailable":
         status = "unavailable"

@@ -56,19 +56,22 @@ class Provisioner:
         """Begin with what new claims ask for; wait for a first furnishing a little.
 
         ``issued_at`` of the token, in epoch seconds: only a newer one changes anything.
-        It goes on without its caller, and never fails a login. Returns the account with
+        It goes on without its caller, and never fails a login but by
+        ``DatabaseUnavailable``, after which there is no telling. Returns the account with
         the digest of the claims that it follows now; None where only its row tells.
         """
         if not self._is_news(account, person):
             return account
         try:
             noted, flight = await self.begin(account, person, issued_at)
-        except Exception as error:  # noqa: BLE001 - no login is lost by this
+        except Exception as error:
             unexpected = None if isinstance(error, SsoBoxError) else error
             message = "nothing could be planned for account %s: %s"
             _log.warning(
                 message, account.id, outcomes.code_of(error), exc_info=unexpected
             )
+            if isinstance(error, DatabaseUnavailable):
+                raise
             return None
         if flight is not None:
             await asyncio.wait({flight}, timeout=self._settings.wait_s)

@@ -338,7 +338,7 @@ export interface components {
              * Database
              * @enum {string}
              */
-            readonly database: "ok" | "grace" | "unavailable";
+            readonly database: "ok" | "read_only" | "grace" | "unavailable";
             /** Left Over Box Users */
             readonly left_over_box_users: number | null;
             /** Pending Revocations */
