@@ -31,6 +31,12 @@ from tests.support.furnishing import (
 from tests.support.interrupt import Interrupted
 
 # What the template comes to for ADA.
+PATHS = {
+    "folder:{name}": "Ada L",
+    "folder:{name}/Statements": "Ada L/Statements",
+    "folder:{claim:department}": "General",
+    "file:{name}/Welcome.txt": "Ada L/Welcome.txt",
+}
 STEPS = {
     "folder:{name}": "folder",
     "folder:{name}/Statements": "folder",
@@ -52,7 +58,7 @@ async def test_the_first_login_finds_everything_there_and_me_shows_each_step(
     me = (await api.http.get("/v1/me", headers=headers)).json()
     wanted = STEPS | {f"collaboration:{shared}": "collaboration"}
     assert me["box"]["provisioning"] == [
-        {"key": key, "kind": kind, "state": "done"}
+        {"key": key, "kind": kind, "path": PATHS.get(key), "state": "done"}
         for key, kind in sorted(
             wanted.items(), key=lambda step: _place_in_template(step[1])
         )

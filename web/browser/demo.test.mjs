@@ -75,6 +75,7 @@ step("the first login shows what the first day brings, and nothing else", async 
   await ada.row("For everybody").waitFor();
   await ada.page.getByText("app, active").waitFor();
   await ada.page.getByText("4 of 4 steps done").waitFor();
+  await ada.page.getByText("Folder Ada Lovelace/Invoices").waitFor();
   await ada.fine("02-first-login");
   await ada.enter("Ada Lovelace");
   await ada.row("Invoices").waitFor();

@@ -29,10 +29,14 @@ class Me(BaseModel):
 
 
 class ProvisioningStep(BaseModel):
-    """One thing that the template has for this person, by the template's own name."""
+    """One thing that the template has for this person, by the template's own name.
+
+    ``path`` is where a folder or file was made or will be, with this person's names.
+    """
 
     key: str
     kind: Kind
+    path: str | None
     state: StepState
 
 
@@ -88,12 +92,18 @@ async def me(
 
 
 def _box(account: Account, steps: Sequence[Step]) -> BoxAccount:
+    paths = furnishing.paths_of(steps)
     return BoxAccount(
         id=account.box_user_id,
         kind="app" if account.kind == "app" else "managed",
         state=account.state,
         provisioning=[
-            ProvisioningStep(key=step.key, kind=step.kind, state=step.state)
+            ProvisioningStep(
+                key=step.key,
+                kind=step.kind,
+                path=paths.get(step.key),
+                state=step.state,
+            )
             for step in steps
         ],
     )

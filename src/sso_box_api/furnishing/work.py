@@ -5,7 +5,7 @@ lease is committed before Box is called. All times are PostgreSQL's.
 Functions take the session of a transaction that the caller opened and never commit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
@@ -122,6 +122,21 @@ async def steps_of(session: AsyncSession, account_id: UUID) -> list[Step]:
         .order_by(col(row.position), col(row.key))
     )
     return [_step(*found) for found in await session.exec(statement)]
+
+
+def paths_of(steps: Sequence[Step]) -> dict[str, str]:
+    """Say where each folder and file is, with this person's names, by the step's key.
+
+    Of all the steps of an account, as ``steps_of`` has them. A step whose values are
+    missing has no place.
+    """
+    paths: dict[str, str] = {}
+    for step in steps:
+        if step.kind not in {"folder", "file"} or step.params is None:
+            continue
+        above = f"{paths[step.parent_key]}/" if step.parent_key in paths else ""
+        paths[step.key] = above + step.params["name"]
+    return paths
 
 
 async def hurry(session: AsyncSession, account_id: UUID) -> None:

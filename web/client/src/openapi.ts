@@ -268,6 +268,8 @@ export interface components {
         /**
          * ProvisioningStep
          * @description One thing that the template has for this person, by the template's own name.
+         *
+         *     ``path`` is where a folder or file was made or will be, with this person's names.
          */
         readonly ProvisioningStep: {
             /** Key */
@@ -277,6 +279,8 @@ export interface components {
              * @enum {string}
              */
             readonly kind: "folder" | "file" | "collaboration" | "membership" | "quota" | "name";
+            /** Path */
+            readonly path: string | null;
             /**
              * State
              * @enum {string}

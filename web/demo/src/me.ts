@@ -60,9 +60,9 @@ export function setUpOf(me: Me | undefined): SetUp {
     steps.filter((step) => step.state === state).length;
   const done = count("done");
   return {
-    steps: steps.map(({ key, kind, state }) => ({
+    steps: steps.map(({ key, kind, path, state }) => ({
       key,
-      what: `${KINDS[kind]} ${key.split(":").slice(1).join(":")}`.trim(),
+      what: `${KINDS[kind]} ${path ?? key.split(":").slice(1).join(":")}`.trim(),
       state: STATES[state],
     })),
     done,
