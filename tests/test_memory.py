@@ -1,5 +1,6 @@
 """The warm path: nothing is asked, and nothing is served that may no longer be."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -424,6 +425,26 @@ async def test_whoever_was_served_is_served_on_for_the_grace(
 
     await until(is_over)
     assert (await api.http.get("/readyz")).status_code == 503
+
+
+async def test_readiness_waits_for_no_database_whose_silence_the_grace_bridges(
+    settings_values: dict[str, Any],
+    emulator: Starlette,
+    idp_app: Starlette,
+    way_to_database: Relay,
+    audit_log: Audit,
+) -> None:
+    """A probe that is kept waiting would take the process out of service."""
+    settings_values["database_listen_url"] = settings_values["database_url"]
+    settings_values["database_url"] = way_to_database.url
+    settings_values["database_timeout_s"] = 600
+    settings = Settings.model_validate(settings_values)
+    async with Api.start(settings, emulator, idp_app) as api:
+        await until(lambda: _is_remembered(api, audit_log))
+        way_to_database.silence()
+        async with asyncio.timeout(20):
+            ready = await api.http.get("/readyz")
+    assert (ready.status_code, ready.json()["database"]) == (200, "grace")
 
 
 @pytest.mark.parametrize("listens", [True, False])

@@ -1,10 +1,12 @@
 """GET /metrics tells what happened, to whoever has its token, and of nobody's choosing."""
 
 import asyncio
+import fcntl
 import os
 import re
 import stat
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,6 @@ from tests.support.secrecy import WATCH
 
 TOKEN = "b64token-of.the~scraper+1/2=="
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
-# Above what a process id can be (proc_pid_max(5)): nobody's.
-NOBODY = 1 << 23
 
 
 @pytest.fixture
@@ -359,50 +359,78 @@ def test_a_token_that_is_short_or_cannot_be_sent_is_refused_at_start(
 
 
 @pytest.fixture
-async def worker(
-    settings: Settings,
-    emulator: Starlette,
-    idp_app: Starlette,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Api]:
-    """One of several workers, as ``serve`` starts them."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where workers count that ``serve`` starts from now on."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    async with Api.start(settings, emulator, idp_app) as api:
-        yield api
+    return tmp_path
 
 
-def _sibling(pid: int) -> None:
-    """Another worker that served a person once and said that it runs."""
-    value = MultiProcessValue(lambda: pid)
-    labels = {
-        "event": "exchange",
-        "outcome": "granted",
-        "code": "",
-        "provider": "main",
-        "vend": "minted",
-    }
-    requests = ("counter", "sso_box_requests", "sso_box_requests_total")
-    value(*requests, labels.keys(), labels.values(), "").inc(1)
-    running = ("gauge", "sso_box_workers", "sso_box_workers", (), (), "")
-    value(*running, multiprocess_mode="livesum").set(1)
-    value.close_all_files()
+@contextmanager
+def _sibling(folder: Path, place: int) -> Iterator[None]:
+    """Another worker that served a person once and says that it runs, until it dies."""
+    with (folder / f"{place}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        value = MultiProcessValue(lambda: place)
+        labels = {
+            "event": "exchange",
+            "outcome": "granted",
+            "code": "",
+            "provider": "main",
+            "vend": "minted",
+        }
+        requests = ("counter", "sso_box_requests", "sso_box_requests_total")
+        told = "Requests with an audit event, by what came of them"
+        value(*requests, labels.keys(), labels.values(), told).inc(1)
+        for name in ("sso_box_workers", "sso_box_workers_of_old"):
+            running = ("gauge", name, name, (), (), "")
+            value(*running, multiprocess_mode="livesum").set(1)
+        value.close_all_files()
+        yield
 
 
-@pytest.mark.parametrize(("pid", "running"), [(os.getppid(), 2), (NOBODY, 1)])
 async def test_the_counts_of_all_workers_are_summed_and_of_living_ones_the_state(
-    worker: Api, tmp_path: Path, pid: int, running: int
+    folder: Path, settings: Settings, emulator: Starlette, idp_app: Starlette
 ) -> None:
-    assert (await worker.exchange()).is_success
-    _sibling(pid)
-    samples = await _scrape(worker)
-    assert _requests(samples, "exchange", "granted", vend="minted") == 2
-    assert samples["sso_box_workers"] == running
+    async with Api.start(settings, emulator, idp_app) as worker:
+        assert (await worker.exchange()).is_success
+        with _sibling(folder, 1):
+            both = await _scrape(worker)
+        alone = await _scrape(worker)
+    for samples in (both, alone):
+        assert _requests(samples, "exchange", "granted", vend="minted") == 2
+        assert samples["sso_box_database_up"] == 1
+        assert _calls(samples, "upload", "failed") == 0
+    assert (both["sso_box_workers"], alone["sso_box_workers"]) == (2, 1)
     # As it would be for this one, once it has ended.
-    gauges = [*tmp_path.glob("gauge*")]  # noqa: ASYNC240 - a few names
-    assert {file.name.rsplit("_", 1)[0] for file in gauges} == {"gauge_livesum"}
-    assert samples["sso_box_database_up"] == 1
-    assert _calls(samples, "upload", "failed") == 0
+    gauges = [*folder.glob("gauge*")]  # noqa: ASYNC240 - a few names
+    assert [file.name for file in gauges] == ["gauge_livesum_0.db"]
+
+
+async def test_a_worker_counts_on_where_a_dead_one_stopped_and_leaves_no_more_files(
+    folder: Path, settings: Settings, emulator: Starlette, idp_app: Starlette
+) -> None:
+    with _sibling(folder, 0):
+        pass
+    for already in (1, 2):
+        async with Api.start(settings, emulator, idp_app) as worker:
+            assert (await worker.exchange(worker.id_token(f"p{already}"))).is_success
+            samples = await _scrape(worker)
+        assert _requests(samples, "exchange", "granted", vend="minted") == already + 1
+        assert samples["sso_box_workers"] == 1
+        assert "sso_box_workers_of_old" not in samples
+    counters = [*folder.glob("counter*")]  # noqa: ASYNC240 - a few names
+    assert [file.name for file in counters] == ["counter_0.db"]
+
+
+async def test_no_two_living_workers_count_in_the_same_files(
+    folder: Path, settings: Settings, emulator: Starlette, idp_app: Starlette
+) -> None:
+    with _sibling(folder, 0):
+        async with Api.start(settings, emulator, idp_app) as worker:
+            samples = await _scrape(worker)
+    assert samples["sso_box_workers"] == 2
+    counters = {file.name for file in folder.glob("counter*")}  # noqa: ASYNC240 - the same
+    assert counters == {"counter_0.db", "counter_1.db"}
 
 
 def test_several_workers_have_a_private_folder_while_they_run(

@@ -12,7 +12,7 @@ mode (prometheus.github.io/client_python/multiprocess).
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, get_args
 
@@ -56,10 +56,13 @@ class Metrics:
     """The counts of this process. There is one in a process at a time."""
 
     def __init__(self) -> None:
-        self._folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        self._folder = _Folder(Path(folder)) if folder else None
         # prometheus_client itself looks when it is imported, which may have been before.
         values.ValueClass = (
-            values.MultiProcessValue() if self._folder else values.MutexValue
+            values.MultiProcessValue(self._folder.own_place)
+            if self._folder
+            else values.MutexValue
         )
         disable_created_metrics()
         self._registry = registry = CollectorRegistry()
@@ -131,6 +134,7 @@ class Metrics:
         """Close the files; nothing may be counted after."""
         if self._folder:
             values.ValueClass.close_all_files()
+            self._folder.leave()
 
     @asynccontextmanager
     async def watching(self, worker: Worker) -> AsyncIterator[None]:
@@ -155,8 +159,8 @@ class Metrics:
     def _write(self, backlog: Backlog | None) -> bytes:
         counts: Collector = self._registry
         if self._folder:
-            _bury_the_dead(Path(self._folder))
-            counts = MultiProcessCollector(None, self._folder)
+            self._folder.bury_the_dead()
+            counts = MultiProcessCollector(None, str(self._folder.path))
         return generate_latest(counts) + generate_latest(_Rows(backlog))
 
     def _end(self, event: RequestEvent) -> tuple[Counter, Histogram | None]:
@@ -264,13 +268,47 @@ class _Rows(Collector):
             yield GaugeMetricFamily(f"sso_box_{name}", text, value=value)
 
 
-def _bury_the_dead(folder: Path) -> None:
-    """Take what workers that have ended said of themselves out of the sums."""
-    for file in folder.glob("gauge_live*.db"):
-        pid = int(file.stem.rsplit("_", 1)[1])
+class _Folder:
+    """Where workers count, each in the files of its place.
+
+    Not of its process id, as prometheus_client has it: each death would leave files, and
+    once they fill the memory behind the folder, whoever writes there is killed. Who has
+    a place holds a lock, which ends with the process, however that ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._place = 0
+        while (held := self._hold(self._place)) is None:
+            self._place += 1
+        self._held = held
+        # Who had it before counts on in this one, and says no more of itself.
+        mark_process_dead(self._place, path)
+
+    def own_place(self) -> int:
+        return self._place
+
+    def leave(self) -> None:
+        os.close(self._held)
+
+    def bury_the_dead(self) -> None:
+        """Take what workers that have ended said of themselves out of the sums."""
+        for file in self.path.glob("*.lock"):
+            place = int(file.stem)
+            held = self._hold(place)
+            if held is not None:
+                mark_process_dead(place, self.path)
+                os.close(held)
+
+    def _hold(self, place: int) -> int | None:
+        """Return a descriptor that locks a place; None while somebody has it."""
+        import fcntl  # noqa: PLC0415 - Windows has none, and there one worker
+
+        name = self.path / f"{place}.lock"
+        descriptor = os.open(name, os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            os.kill(pid, 0)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            # Another worker may be doing the same.
-            with suppress(FileNotFoundError):
-                mark_process_dead(pid, folder)
+            os.close(descriptor)
+            return None
+        return descriptor

@@ -5,17 +5,21 @@ the grace, while an unreachable identity provider or Box leaves warm people serv
 so does a database that takes no writes.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from sso_box_api.api.state import BoxDep, DatabaseDep, MemoryDep, VerifierDep
-from sso_box_api.backlog import read_backlog
+from sso_box_api.backlog import Backlog, read_backlog
+from sso_box_api.db import Database
 from sso_box_api.errors import DatabaseUnavailable
+from sso_box_api.memory import Memory
 
 router = APIRouter(tags=["health"])
 _DatabaseState = Literal["ok", "read_only", "grace", "unavailable"]
+# For how long a database is waited for whose silence leaves people served.
+_SILENCE_S: Final = 1.0
 
 
 class Live(BaseModel):
@@ -57,7 +61,7 @@ async def readyz(
     database_state: _DatabaseState = "ok"
     backlog = None
     try:
-        backlog = await read_backlog(database)
+        backlog = await _backlog(database, memory)
         if backlog.is_read_only:
             database_state = "read_only"
     except DatabaseUnavailable:
@@ -81,3 +85,11 @@ async def readyz(
         suspensions=backlog and backlog.suspensions,
         left_over_box_users=backlog and backlog.left_over_box_users,
     )
+
+
+async def _backlog(database: Database, memory: Memory) -> Backlog:
+    # A probe is less patient than a statement. Out of the grace, a slow answer is all
+    # that keeps this process ready.
+    if memory.in_grace and not await database.answers(within_s=_SILENCE_S):
+        raise DatabaseUnavailable("silent")
+    return await read_backlog(database)
