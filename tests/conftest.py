@@ -126,7 +126,8 @@ async def database_url(_database_url: str) -> str:
         driver: asyncpg.Connection | None = raw.driver_connection
         assert driver is not None
         await read_tables(driver, [t.name for t in SQLModel.metadata.sorted_tables])
-        await driver.execute(deletions)
+        # The test before may have left a hundred thousand rows.
+        await driver.execute(deletions, timeout=120)
     return _database_url
 
 

@@ -22,6 +22,7 @@ from typing_extensions import override
 from sso_box_api import accounts
 from sso_box_api.parts import Parts
 from sso_box_api.reconciliation import Finding, Reconciliation
+from sso_box_api.settings import Settings
 from sso_box_devkit.box import Enterprise
 from tests.support.administration import candidate_of, scalar, sql
 from tests.support.api import BOX_URL, Api, Control
@@ -144,9 +145,16 @@ async def test_an_external_id_that_box_does_not_let_be_written_stays_found(
 
 
 async def test_fix_deletes_what_was_made_in_vain_and_nothing_else(
-    api: Api, box: Control, parts: Parts, enterprise: Enterprise
+    settings: Settings,
+    emulator: Starlette,
+    idp_app: Starlette,
+    box: Control,
+    parts: Parts,
+    enterprise: Enterprise,
 ) -> None:
-    bound = (await api.exchange()).json()["box_user_id"]
+    # Ended at once: its background would delete them itself.
+    async with Api.start(settings, emulator, idp_app) as api:
+        bound = (await api.exchange()).json()["box_user_id"]
     external_id = enterprise.users[bound].external_app_user_id
     spare, full, foreign, gone = (enterprise.add_user("Spare", None) for _ in range(4))
     for user in (spare, full, gone):
@@ -175,7 +183,8 @@ async def test_fix_deletes_what_was_made_in_vain_and_nothing_else(
     assert left == {bound, full.id, foreign.id}
     open_ = "SELECT count(*) FROM box_orphan WHERE resolved_at IS NULL"
     assert await scalar(parts, open_) == 3
-    assert (await api.exchange()).is_success
+    async with Api.start(settings, emulator, idp_app) as api:
+        assert (await api.exchange()).is_success
 
 
 async def test_a_listed_orphan_that_is_not_spare_is_never_deleted(

@@ -43,9 +43,15 @@ async def test_restored_from_before_the_first_login_the_user_is_adopted(
 
 
 async def test_whom_somebody_got_after_the_backup_is_not_deleted_as_spare(
-    api: Api, parts: Parts, enterprise: Enterprise
+    settings: Settings,
+    emulator: Starlette,
+    idp_app: Starlette,
+    parts: Parts,
+    enterprise: Enterprise,
 ) -> None:
-    await api.exchange()
+    # Ended at once: its background would delete the spare one.
+    async with Api.start(settings, emulator, idp_app) as api:
+        await api.exchange()
     candidate = await candidate_of(parts)
     spare = enterprise.add_user("made in vain", None).id
     async with parts.database.transaction() as session:
