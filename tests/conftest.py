@@ -126,8 +126,7 @@ async def database_url(_database_url: str) -> str:
         driver: asyncpg.Connection | None = raw.driver_connection
         assert driver is not None
         await read_tables(driver, [t.name for t in SQLModel.metadata.sorted_tables])
-        # The test before may have left a hundred thousand rows.
-        await driver.execute(deletions, timeout=120)
+        await driver.execute(deletions)
     return _database_url
 
 
