@@ -1,6 +1,5 @@
 """GET /metrics tells what happened, to whoever has its token, and of nobody's choosing."""
 
-import asyncio
 import fcntl
 import os
 import re
@@ -26,6 +25,7 @@ from sso_box_devkit.box import Enterprise
 from tests.support.api import ISSUER, Api, Control
 from tests.support.relay import Relay
 from tests.support.secrecy import WATCH
+from tests.support.waiting import until
 
 TOKEN = "b64token-of.the~scraper+1/2=="
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -59,9 +59,10 @@ def _requests(
 
 
 async def _until(api: Api, sample: str, value: float) -> None:
-    async with asyncio.timeout(60):
-        while (await _scrape(api))[sample] != value:  # noqa: ASYNC110 - another task's state
-            await asyncio.sleep(0.005)
+    async def is_so() -> bool:
+        return (await _scrape(api))[sample] == value
+
+    await until(is_so)
 
 
 # --- what is counted ------------------------------------------------------------------
