@@ -26,6 +26,8 @@ class Relay:
         self._loop = loop
         self._heard = asyncio.Event()
         self._passing: set[_Passing] = set()
+        self._accepting: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
         self._server: asyncio.Server | None = None
         self._is_deaf = False
         self.held = 0
@@ -91,10 +93,33 @@ class Relay:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1")
 
     async def close(self) -> None:
+        """Accept nobody any more, and lose nobody who was accepted a moment ago.
+
+        A connection that asyncio accepted, and did not hand on before the server was
+        closed, is one that nobody closes (``Server._attach`` fails).
+        """
         assert self._server
+        for listener in self._server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        await asyncio.sleep(0)
         self._server.close()
 
-    async def _accept(
+    def abort(self) -> None:
+        """Close what is still open, unsent or not."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def _accept(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        # No coroutine: one that is cancelled before its first step closes nothing.
+        self._writers.append(writer)
+        task = self._loop.create_task(self._serve(reader, writer))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+        task.add_done_callback(lambda _: writer.close())
+
+    async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self.held += 1
@@ -109,10 +134,10 @@ class Relay:
                 answers, requests = await asyncio.open_connection(
                     self._to.hostname, self._to.port
                 )
+                self._writers.append(requests)
                 await each.pass_on((reader, requests), (answers, writer))
         finally:
             self._passing.discard(each)
-            writer.close()
 
     def _drop(self) -> None:
         self.dropped += 1
@@ -183,7 +208,9 @@ class _Passing:
 async def _end(relays: Sequence[Relay]) -> None:
     for relay in relays:
         await relay.close()
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
+    for relay in relays:
+        relay.abort()
