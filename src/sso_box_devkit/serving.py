@@ -1,7 +1,7 @@
-"""ASGI apps on loopback TCP, each in a thread with an event loop of its own.
+"""ASGI apps on loopback TCP: where a command listens, and servers in threads.
 
-For tests of what an in-process transport cannot show: time-outs, dropped connections,
-several processes, clients that are not Python.
+A thread, with an event loop of its own, is for tests of what an in-process transport
+cannot show: time-outs, dropped connections, several processes, clients not in Python.
 """
 
 import socket
@@ -10,8 +10,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
 import uvicorn
 from starlette.types import ASGIApp
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port; connections wait in its queue from here on.
+
+    Raises:
+        click.ClickException: somebody else has it.
+    """
+    try:
+        return socket.create_server((host, port))
+    except OSError as error:
+        message = f"cannot listen on {host}:{port}: {error.strerror}"
+        raise click.ClickException(message) from None
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 The page learns its addresses at run time, so that one build serves any port.
 """
 
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -21,6 +20,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sso_box_devkit.serving import listen
 
 _JOURNAL_LIMIT_S: Final = 5.0
 
@@ -126,11 +127,7 @@ class _WithHeaders:
 def web(port: int, folder: Path, api: str, box: str, idp: str) -> None:
     """Serve a built page on loopback, with a Content-Security-Policy."""
     app = create_web(folder, Addresses(api=api, box=box, idp=idp))
-    try:
-        listener = socket.create_server(("127.0.0.1", port))
-    except OSError as error:
-        message = f"cannot listen on 127.0.0.1:{port}: {error.strerror}"
-        raise click.ClickException(message) from None
+    listener = listen("127.0.0.1", port)
     click.echo(f"page ready at http://localhost:{listener.getsockname()[1]}")
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=2

@@ -1,6 +1,7 @@
 """``python -m sso_box_devkit box``: the emulator alone, for any Box SDK to talk to."""
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import uvicorn
 from typing_extensions import override
 
 from sso_box_devkit.box.app import create_box_emulator
+from sso_box_devkit.serving import listen
 
 # The emulator sets Date itself, from its own clock: a second one would be a lie.
 SERVER_OPTIONS: dict[str, Any] = {
@@ -42,5 +44,9 @@ class _Server(uvicorn.Server):
 )
 def box(host: str, port: int, config_out: Path | None) -> None:
     """Run the Box emulator: API, token and upload host on one port."""
+    # First of all: a second start must not write over what the first one's app needs.
+    listener = listen(host, port)
     app = create_box_emulator(config_out)
-    _Server(uvicorn.Config(app, host=host, port=port, **SERVER_OPTIONS)).run()
+    # uvicorn raises the signal again after an orderly stop.
+    with suppress(KeyboardInterrupt):
+        _Server(uvicorn.Config(app, **SERVER_OPTIONS)).run(sockets=[listener])

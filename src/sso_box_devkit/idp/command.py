@@ -1,12 +1,12 @@
 """``python -m sso_box_devkit idp``: the provider on a port of its own."""
 
-import socket
 from contextlib import suppress
 
 import click
 import uvicorn
 
 from sso_box_devkit.idp.app import create_idp
+from sso_box_devkit.serving import listen
 
 
 @click.command()
@@ -15,14 +15,9 @@ from sso_box_devkit.idp.app import create_idp
 @click.option("--issuer", help="What it calls itself; by default its own address.")
 def idp(port: int, host: str, issuer: str | None) -> None:
     """Run the local OpenID provider. It asks for no password: keep it on loopback."""
-    try:
-        listener = socket.create_server((host, port))
-    except OSError as error:
-        message = f"cannot listen on {host}:{port}: {error.strerror}"
-        raise click.ClickException(message) from None
+    listener = listen(host, port)
     address = f"http://{host}:{listener.getsockname()[1]}"
     app = create_idp(issuer or address)
-    # Connections wait in the listener's queue from here on, so this is ready.
     click.echo(f"IdP ready at {address}")
     # No access log: the addresses in it hold codes.
     config = uvicorn.Config(

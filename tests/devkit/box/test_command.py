@@ -3,12 +3,15 @@
 import asyncio
 import json
 import re
+import socket
 import stat
 import sys
 from pathlib import Path
 
 import httpx
+from click.testing import CliRunner
 
+from sso_box_devkit.box.command import box as box_command
 from tests.support.box_caller import BoxCaller
 
 
@@ -42,3 +45,18 @@ async def test_the_command_serves_box_and_writes_a_private_config(
     finally:
         process.terminate()
         await process.wait()
+
+
+def test_a_second_start_on_a_busy_port_leaves_the_first_ones_config_alone(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text("of the first")
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        port = str(first.getsockname()[1])
+        result = CliRunner().invoke(
+            box_command, ["--port", port, "--config-out", str(config)]
+        )
+    assert result.exit_code == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in result.output
+    assert config.read_text() == "of the first"
