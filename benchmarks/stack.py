@@ -22,7 +22,7 @@ from benchmarks import machine
 from benchmarks.load import Load
 from cryptography.fernet import Fernet
 
-from sso_box_api import db
+from sso_box_api import migrations
 from sso_box_api.settings import DatabaseSettings
 from sso_box_devkit.idp.app import create_idp
 from sso_box_devkit.idp.provider import Idp
@@ -114,7 +114,7 @@ class Stack:
 
         asyncio.run(create())
         url = f"{self.postgres.url.rsplit('/', 1)[0]}/{name}"
-        db.upgrade(DatabaseSettings.model_validate({"database_url": url}))
+        migrations.upgrade(DatabaseSettings.model_validate({"database_url": url}))
         return url
 
     @contextmanager

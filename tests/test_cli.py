@@ -20,7 +20,7 @@ from cryptography.fernet import Fernet
 from starlette.applications import Starlette
 
 from sso_box_api.cli import main
-from sso_box_api.db import SCHEMA
+from sso_box_api.migrations import SCHEMA
 from sso_box_devkit.box import Enterprise
 from sso_box_devkit.idp import create_idp
 from tests.support.servers import free_port, serve_in_thread

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from click.testing import CliRunner
 from pydantic import SecretStr
 
+from sso_box_api.cli import main
+from sso_box_api.migrations import SCHEMA
 from sso_box_api.settings import DatabaseSettings
 from tests.support.postgres import clone_database, drop_database, own_name
 
@@ -97,6 +100,41 @@ def test_a_migration_may_take_longer_than_a_request_waits(alembic: Config) -> No
     assert locked.wait(timeout=30)
     command.upgrade(alembic, "0003")
     holder.join()
+
+
+@pytest.fixture
+def sso_box_api(alembic: Config, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The command, on that database."""
+    url = alembic.attributes["settings"].database_url.get_secret_value()
+    monkeypatch.setenv("SSO_BOX_DATABASE_URL", url)
+    return lambda *words: CliRunner().invoke(main, words, catch_exceptions=False)
+
+
+def test_a_version_older_than_the_database_says_so_and_changes_nothing(
+    alembic: Config, sso_box_api: Callable[..., Any]
+) -> None:
+    assert sso_box_api("db", "upgrade").exit_code == 0
+    _sql(alembic, "UPDATE alembic_version SET version_num = '9999'")
+    checked = sso_box_api("db", "check")
+    assert checked.exit_code == 2
+    assert f"`sso-box-api db downgrade {SCHEMA}`" in checked.stderr
+    for words in (["upgrade"], ["downgrade", "0009"]):
+        refused = sso_box_api("db", *words)
+        assert refused.exit_code == 2
+        assert "'9999'; if a newer version was here, use that one" in refused.stderr
+    assert _sql(alembic, "SELECT version_num FROM alembic_version") == ["9999"]
+
+
+def test_a_newer_version_takes_the_database_back(
+    alembic: Config, sso_box_api: Callable[..., Any]
+) -> None:
+    assert sso_box_api("db", "upgrade").exit_code == 0
+    assert sso_box_api("db", "downgrade", "base").exit_code == 2
+    assert sso_box_api("db", "downgrade", "0009").exit_code == 0
+    assert _sql(alembic, "SELECT version_num FROM alembic_version") == ["0009"]
+    too_old = sso_box_api("db", "check")
+    assert too_old.exit_code == 2
+    assert "`sso-box-api db upgrade`" in too_old.stderr
 
 
 @pytest.mark.skipif(not FULL, reason="full size only: it starts two processes")

@@ -74,9 +74,9 @@ def test_a_service_run_from_the_wheel_knows_its_migrations(
 ) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
-        "from alembic.script import ScriptDirectory; from sso_box_api import db;"
-        "scripts = ScriptDirectory.from_config(db._alembic_config());"
-        "print(db.__file__, scripts.get_current_head(), db.SCHEMA)"
+        "from alembic.script import ScriptDirectory; from sso_box_api import migrations;"
+        "scripts = ScriptDirectory.from_config(migrations._config());"
+        "print(migrations.__file__, scripts.get_current_head(), migrations.SCHEMA)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

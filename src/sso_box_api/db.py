@@ -1,4 +1,4 @@
-"""The database connection: engine, transactions, migrations. No queries.
+"""The database connection: engine and transactions. No queries.
 
 A transaction is open only inside ``Database.transaction``, or for one statement inside
 ``Database.execute``; nobody calls Box or an identity provider in there.
@@ -8,8 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import uuid4
 
 import asyncpg
@@ -29,29 +28,22 @@ from sso_box_api.errors import ConfigurationError, DatabaseUnavailable
 from sso_box_api.settings import DatabaseSettings
 
 __all__ = [
-    "SCHEMA",
     "AsyncSession",
     "Condition",
     "Database",
     "create_engine",
     "execute",
     "once",
-    "upgrade",
+    "unavailable_when_unreachable",
 ]
 
 # How a listening connection is called in pg_stat_activity.
 _LISTENER: Final = "sso-box-api listener"
-if TYPE_CHECKING:
-    from alembic.config import Config
-
-# The newest migration. Written down, so that a start need not load and run them all to
-# find it.
-SCHEMA: Final = "0010"
-
 # SQLSTATE classes that are a fault of ours: bad data, a broken constraint, a wrong
 # statement. All others say that the database cannot serve us now (PostgreSQL manual,
 # appendix A).
 _OURS = ("22", "23", "42")
+_NO_PRIVILEGE = "42501"
 _MEANING = {
     "08": "the connection failed",
     "25": "it is read-only, or a transaction was ended",
@@ -103,7 +95,7 @@ class Database:
 
         Raises ``DatabaseUnavailable`` when PostgreSQL does not answer.
         """
-        with _unavailable_when_unreachable():
+        with unavailable_when_unreachable():
             session = AsyncSession(self._transactional, expire_on_commit=False)
             async with session, session.begin():
                 yield session
@@ -123,7 +115,7 @@ class Database:
                 result = connection.execute(statement, parameters)
                 return result.all() if result.returns_rows else ()
 
-        with _unavailable_when_unreachable():
+        with unavailable_when_unreachable():
             # Once for all, where an AsyncConnection does it for each of its steps.
             return await greenlet_spawn(run)
 
@@ -157,23 +149,13 @@ class Database:
         except ProgrammingError:
             return None
 
-    async def require_current_schema(self) -> None:
-        """Raise ``ConfigurationError`` unless every migration has been applied."""
-        revision = await self.schema_revision()
-        if revision != SCHEMA:
-            problem = (
-                f"the database is at migration {revision or 'none'}, this version needs"
-                f" {SCHEMA}; run `sso-box-api db upgrade`"
-            )
-            raise ConfigurationError([problem])
-
     @asynccontextmanager
     async def directly(self) -> AsyncIterator[asyncpg.Connection]:
         """Open the one connection that listens, past any pooler.
 
         Raises ``DatabaseUnavailable``, also for what is asked of it.
         """
-        with _unavailable_when_unreachable():
+        with unavailable_when_unreachable():
             connection = await asyncpg.connect(
                 self._listen_url,
                 timeout=self.timeout_s,
@@ -217,28 +199,6 @@ async def execute(
         return await on.execute(statement, parameters)
     result = await (await on.connection()).execute(statement, parameters)
     return result.all() if result.returns_rows else ()
-
-
-def upgrade(settings: DatabaseSettings) -> None:
-    """Apply every migration. Blocking, for the command line; runs its own loop."""
-    from alembic import command  # noqa: PLC0415 - no other command need wait for it
-
-    config = _alembic_config()
-    config.attributes["settings"] = settings
-    with _unavailable_when_unreachable():
-        command.upgrade(config, "head")
-
-
-def _alembic_config() -> "Config":
-    from alembic.config import Config  # noqa: PLC0415 - the same
-
-    packaged = Path(__file__).parent / "_alembic"
-    checkout = Path(__file__).parents[2] / "alembic"
-    config = Config()
-    script = packaged if packaged.is_dir() else checkout
-    config.set_main_option("script_location", str(script).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
 
 
 def create_engine(
@@ -304,12 +264,17 @@ def _sqlalchemy_url(settings: DatabaseSettings) -> URL:
 
 
 @contextmanager
-def _unavailable_when_unreachable() -> Iterator[None]:
+def unavailable_when_unreachable() -> Iterator[None]:
+    """Tell what the database cannot do now from what we asked wrongly.
+
+    Raises ``DatabaseUnavailable``, which holds no more of the cause than its SQLSTATE.
+    """
     try:
         yield
     except DBAPIError as error:
         sqlstate = getattr(error.orig, "sqlstate", None) or "08000"
-        if error.connection_invalidated or not sqlstate.startswith(_OURS):
+        is_ours = sqlstate.startswith(_OURS) and sqlstate != _NO_PRIVILEGE
+        if error.connection_invalidated or not is_ours:
             raise _unavailable(sqlstate) from error
         raise
     except asyncpg.PostgresError as error:
@@ -319,5 +284,9 @@ def _unavailable_when_unreachable() -> Iterator[None]:
 
 
 def _unavailable(sqlstate: str) -> DatabaseUnavailable:
-    meaning = _MEANING.get(sqlstate[:2], "the server refused")
+    meaning = (
+        "its role may not do that"
+        if sqlstate == _NO_PRIVILEGE
+        else _MEANING.get(sqlstate[:2], "the server refused")
+    )
     return DatabaseUnavailable(f"{meaning} (sqlstate {sqlstate})")

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import httpx
 
-from sso_box_api import accounts, vending
+from sso_box_api import accounts, migrations, vending
 from sso_box_api.accounts import Candidate
 from sso_box_api.adoption import Adoption
 from sso_box_api.background import Background
@@ -187,7 +187,7 @@ class Parts:
 
         Raises ``ConfigurationError`` or ``DatabaseUnavailable``.
         """
-        await self.database.require_current_schema()
+        await migrations.require_current(self.database)
         await require_notifications(self.database)
         namespaces = {p.id: p.owns_namespace for p in self.settings.providers}
         async with self.database.transaction() as session:

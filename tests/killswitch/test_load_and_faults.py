@@ -21,7 +21,7 @@ from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from sso_box_api import db
+from sso_box_api import migrations
 from sso_box_api.accounts import external_id
 from sso_box_api.settings import DatabaseSettings
 from sso_box_devkit.box import Enterprise
@@ -78,7 +78,7 @@ async def stage(
     with ExitStack() as running:
         postgres = await asyncio.to_thread(start_postgres, tmp_path / "postgres")
         settings = DatabaseSettings(database_url=SecretStr(postgres.url))
-        await asyncio.to_thread(db.upgrade, settings)
+        await asyncio.to_thread(migrations.upgrade, settings)
         box_url = running.enter_context(serve_in_thread(emulator))
         idps = []
         for port in (free_port(), free_port()):

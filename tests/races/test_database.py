@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 from typing_extensions import override
 
-from sso_box_api import accounts, db
+from sso_box_api import accounts, migrations
 from sso_box_api.errors import DatabaseUnavailable, ProvisioningInProgress
 from sso_box_api.exchange import ExchangeRequest
 from sso_box_api.identity import UnverifiedToken
@@ -134,7 +134,7 @@ async def test_postgres_restarted_in_the_middle_leaves_one_user(
     server = start_postgres(tmp_path)
     try:
         await asyncio.to_thread(
-            db.upgrade, DatabaseSettings(database_url=SecretStr(server.url))
+            migrations.upgrade, DatabaseSettings(database_url=SecretStr(server.url))
         )
         values["database_url"] = server.url
         await box.fault("POST", "/2.0/users", delay_ms=1500, after_commit=True)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from pydantic import SecretStr
 
-from sso_box_api import db
+from sso_box_api import migrations
 from sso_box_api.settings import DatabaseSettings
 from sso_box_devkit.postgres import Postgres, start_postgres
 
@@ -28,7 +28,7 @@ def start_migrated_postgres() -> Iterator[Postgres]:
     """Run a server with the migrated database ``TEMPLATE``, which nobody connects to."""
     with start_test_postgres() as server:
         url = asyncio.run(clone_database(server.url, "template0", TEMPLATE))
-        db.upgrade(DatabaseSettings(database_url=SecretStr(url)))
+        migrations.upgrade(DatabaseSettings(database_url=SecretStr(url)))
         yield server
 
 

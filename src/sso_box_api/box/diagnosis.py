@@ -124,7 +124,7 @@ def _clock(skew_s: float | None) -> Check:
     tried = "compared Box's Date header with this host's clock"
     if skew_s is None:
         return Check("clock", tried, ok=True, said="Box sent no date")
-    said = f"its clock is {skew_s:z+.0f} s from ours"
+    said = f"its clock is {skew_s:+z.0f} s from ours"
     if abs(skew_s) <= SKEW_WORTH_SAYING_S:
         return Check("clock", tried, ok=True, said=said)
     return Check("clock", tried, ok=False, said=said, switch=hints.CLOCK)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from sso_box_api import doctor
+from sso_box_api import doctor, migrations
 from sso_box_api.box import diagnose
 from sso_box_api.cli.shared import FAILED, explained
 from sso_box_api.errors import ConfigurationError
@@ -101,7 +101,7 @@ def explain_command(
     async def run() -> Explanation:
         async with open_parts(load_settings()) as parts:
             if online:
-                await parts.database.require_current_schema()
+                await migrations.require_current(parts.database)
             return await parts.explainer().explain(question, online=online)
 
     found = asyncio.run(run())

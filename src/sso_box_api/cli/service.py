@@ -12,9 +12,10 @@ import click
 import uvicorn
 from cryptography.fernet import Fernet
 
-from sso_box_api import db
+from sso_box_api import migrations
 from sso_box_api.audit import configure_logging
 from sso_box_api.cli.shared import explained
+from sso_box_api.db import Database
 from sso_box_api.errors import ConfigurationError
 from sso_box_api.parts import open_parts
 from sso_box_api.serving import OneWriteProtocol
@@ -95,8 +96,22 @@ def db_group() -> None:
 @explained
 def upgrade() -> None:
     """Apply every migration; needs SSO_BOX_DATABASE_URL only."""
-    db.upgrade(load_settings(DatabaseSettings))
-    print(f"the database is at migration {db.SCHEMA}")
+    migrations.upgrade(load_settings(DatabaseSettings))
+    print(f"the database is at migration {migrations.SCHEMA}")
+
+
+@db_group.command()
+@click.argument("revision")
+@explained
+def downgrade(revision: str) -> None:
+    """Take back the migrations after REVISION, for the version that needs that one.
+
+    What only the newer tables can hold is lost. Stop the service first.
+    """
+    if not revision.isdecimal():
+        raise click.UsageError("REVISION is the number of a migration, such as 0010")
+    migrations.downgrade(load_settings(DatabaseSettings), revision)
+    print(f"the database is at migration {revision}")
 
 
 @db_group.command()
@@ -105,14 +120,14 @@ def check() -> None:
     """Exit 0 if the schema is the one this version needs."""
 
     async def run() -> None:
-        database = db.Database(load_settings(DatabaseSettings))
+        database = Database(load_settings(DatabaseSettings))
         try:
-            await database.require_current_schema()
+            await migrations.require_current(database)
         finally:
             await database.close()
 
     asyncio.run(run())
-    print(f"the database is at migration {db.SCHEMA}")
+    print(f"the database is at migration {migrations.SCHEMA}")
 
 
 @click.group("keys")

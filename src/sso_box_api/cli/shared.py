@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn, ParamSpec, Self, TypeVar
 
 import click
 
+from sso_box_api import migrations
 from sso_box_api.audit import events_to_standard_error
 from sso_box_api.errors import (
     CommandRefused,
@@ -62,7 +63,7 @@ def run_with_parts(command: Callable[[Parts], Coroutine[Any, Any, T]]) -> T:
     async def run() -> T:
         async with open_parts(load_settings()) as parts:
             # No more than that: a lock must not wait for a tidy configuration.
-            await parts.database.require_current_schema()
+            await migrations.require_current(parts.database)
             with events_to_standard_error():
                 return await command(parts)
 

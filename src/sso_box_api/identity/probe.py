@@ -91,7 +91,7 @@ def _clock(fetched: FetchedKeys, now: float) -> Probed:
     if skew_s is None:
         return Probed("clock", note="the provider does not tell its time")
     if abs(skew_s) > _SKEW_WORTH_SAYING_S:
-        problem = f"it is {skew_s:z+.0f} s from ours; synchronise this machine's clock"
+        problem = f"it is {skew_s:+z.0f} s from ours; synchronise this machine's clock"
         return Probed("clock", problem)
     return Probed("clock", note="as ours")
 
