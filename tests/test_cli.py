@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
@@ -177,6 +179,22 @@ def test_x_forwarded_for_is_believed_of_a_trusted_proxy(
     with _serving(environment, workers=1) as (url, events):
         assert httpx.post(f"{url}/v1/token", headers=headers).status_code == 401
     assert [event["client_address"] for event in events] == ["203.0.113.7"]
+
+
+def test_an_idle_connection_is_kept_for_as_long_as_is_set(
+    environment: dict[str, str],
+) -> None:
+    environment["SSO_BOX_KEEP_ALIVE_S"] = "1"
+    with _serving(environment, workers=1) as (url, _):
+        to = urlsplit(url)
+        with socket.create_connection((to.hostname, to.port), timeout=30) as line:
+            line.sendall(
+                b"POST /v1/token HTTP/1.1\r\nHost: api\r\nContent-Length: 0\r\n"
+                b"Authorization: Bearer a.b.c\r\n\r\n"
+            )
+            assert b" 401 " in line.recv(65_536)
+            # Without the setting it waits here until its own time-out.
+            assert line.recv(65_536) == b""
 
 
 @pytest.mark.parametrize(

@@ -577,7 +577,7 @@ async def test_a_move_takes_the_sign_out_along_and_leaves_no_lock_behind(
     with pytest.raises(CommandRefused, match="is locked"):
         await lifecycle.move(await candidate_of(parts), to)
     await lifecycle.unlock(await candidate_of(parts))
-    ahead = "UPDATE account SET not_before = now() + interval '1 s' WHERE id"
+    ahead = "UPDATE account SET not_before = now() + interval '1 h' WHERE id"
     await sql(parts, f"{ahead} <> '{to}'")
     await lifecycle.move(await candidate_of(parts), to)
     assert (await api.exchange()).json()["code"] == "signed_out"

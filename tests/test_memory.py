@@ -72,7 +72,7 @@ async def test_a_warm_login_asks_neither_box_nor_the_database(
     [
         ("UPDATE account SET locked_at = now()", "account_locked"),
         ("UPDATE account SET removed_at = now()", "account_removed"),
-        ("UPDATE account SET not_before = now() + interval '9 s'", "signed_out"),
+        ("UPDATE account SET not_before = now() + interval '9 h'", "signed_out"),
         ("UPDATE vend SET state = 'revoke_pending'", None),
         ("UPDATE account SET box_user_id = '99' || box_user_id", None),
         ("UPDATE identity SET account_id = :other WHERE subject = 'ada'", None),

@@ -52,6 +52,7 @@ def serve(host: str, port: int, workers: int) -> None:
             access_log=False,
             log_config=None,
             server_header=False,
+            timeout_keep_alive=settings.keep_alive_s,
             # Only a named proxy's word on the client address is believed.
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=list(settings.trusted_proxies) or None,

@@ -141,6 +141,11 @@ class Settings(DatabaseSettings):
         default=(),
         description="addresses of proxies whose X-Forwarded-For is believed",
     )
+    keep_alive_s: int = Field(
+        default=75,
+        gt=0,
+        description="seconds; longer than the proxy in front keeps an idle connection",
+    )
     metrics_token: SecretStr | None = Field(
         default=None,
         description=(
