@@ -21,6 +21,7 @@ const FOLDERS = [
   { type: "file", name: "picture.png", content_base64: PNG },
   { type: "file", name: "letter.pdf", content_base64: PDF },
   { type: "file", name: "archive.zip", content: "zip" },
+  { type: "file", name: "page.constructor", content: "<script>alert(1)</script>" },
 ];
 
 let stack;
@@ -108,8 +109,10 @@ step(
     await ada.fine("04-preview-picture");
     const document = await ada.preview("letter.pdf");
     await document.locator("iframe").waitFor();
-    const other = await ada.preview("archive.zip");
-    await other.getByText("There is no preview").waitFor();
+    for (const name of ["archive.zip", "page.constructor"]) {
+      const other = await ada.preview(name);
+      await other.getByText("There is no preview").waitFor();
+    }
     await ada.page.getByRole("button", { name: "Close the preview" }).click();
     await ada.enter("Papers");
     await ada.row("note.txt").focus();
@@ -182,6 +185,43 @@ step("as another person: the same window shows the other's files", async () => {
   await ada.page.getByRole("button", { name: "Ada Lovelace" }).click();
   await ada.row("Papers").waitFor();
   ada.quiet();
+});
+
+step("whoever goes back to a page that was left meets nobody there", async () => {
+  for (const page of [stack.page, `${stack.page}/vue/`]) {
+    const shared = await Window.open(browser);
+    const inFront = shared.page.getByRole("banner");
+    const signIn = shared.page.getByRole("button", { name: "Sign in", exact: true });
+    await shared.page.goto(page);
+    await signIn.click();
+    await shared.page.getByRole("button", { name: "Ada Lovelace" }).click();
+    await inFront.getByText("Ada Lovelace").waitFor();
+    await shared.page.getByRole("button", { name: "As another person" }).click();
+    await shared.page.getByRole("button", { name: "Grace Hopper" }).click();
+    await inFront.getByText("Grace Hopper").waitFor();
+    await shared.back();
+    await shared.page.getByText("Who are you?").waitFor();
+    await shared.back();
+    // Where the browser has not kept it, Grace is signed in anew.
+    await signIn.or(inFront.getByText("Grace Hopper")).waitFor();
+    assert.equal(await inFront.getByText("Ada Lovelace").count(), 0);
+    shared.quiet();
+    await shared.page.context().close();
+  }
+});
+
+step("a login that came to nothing leaves no code in the address", async () => {
+  for (const page of [stack.page, `${stack.page}/vue/`]) {
+    const unlucky = await Window.open(browser);
+    await unlucky.page.route(`${stack.idp}/token`, (route) => route.abort());
+    await unlucky.page.goto(page);
+    await unlucky.page.getByRole("button", { name: "Sign in", exact: true }).click();
+    await unlucky.page.getByRole("button", { name: "Ada Lovelace" }).click();
+    await unlucky.page.getByText("The login came to nothing").waitFor();
+    assert.equal(new URL(unlucky.page.url()).search, "");
+    unlucky.quiet("ERR_FAILED");
+    await unlucky.page.context().close();
+  }
 });
 
 step("a token that Box has ended is replaced without a reload", async () => {

@@ -77,10 +77,10 @@ function useLogin() {
     (args?: SigninRedirectArgs) => {
       setError(undefined);
       setLeaving(true);
-      signIn(args).catch((reason) => {
-        setLeaving(false);
-        setError(reason);
-      });
+      // It ends where the person comes back to this page in the history.
+      signIn(args)
+        .catch(setError)
+        .finally(() => setLeaving(false));
     },
     [signIn],
   );
