@@ -77,9 +77,9 @@ function useLogin() {
     (args?: SigninRedirectArgs) => {
       setError(undefined);
       setLeaving(true);
-      // It ends where the person comes back to this page in the history.
       signIn(args)
-        .catch(setError)
+        // It ends where the person comes back to this page in the history.
+        .then(who.forget, setError)
         .finally(() => setLeaving(false));
     },
     [signIn],
