@@ -124,6 +124,43 @@ step(
   },
 );
 
+step("a preview that was closed too soon keeps nothing of its file", async () => {
+  await ada.page.evaluate(() => {
+    window.openUrls = new Set();
+    const { createObjectURL, revokeObjectURL } = URL;
+    URL.createObjectURL = (blob) => {
+      const url = createObjectURL.call(URL, blob);
+      if (blob.type === "image/png") window.openUrls.add(url);
+      return url;
+    };
+    URL.revokeObjectURL = (url) => {
+      window.openUrls.delete(url);
+      revokeObjectURL.call(URL, url);
+    };
+  });
+  const content = /files.\d+.content/;
+  let letGo;
+  const gate = new Promise((open) => {
+    letGo = open;
+  });
+  await ada.page.route(content, (route) => gate.then(() => route.continue()));
+  const asked = ada.page.waitForRequest(content);
+  await ada.page.getByText("All Files").first().click();
+  await ada.preview("picture.png");
+  await asked;
+  await ada.page.getByRole("button", { name: "Close the preview" }).click();
+  const answered = ada.page.waitForResponse(content);
+  letGo();
+  await (await answered).finished();
+  await ada.page.evaluate(() => new Promise((wake) => setTimeout(wake, 100)));
+  assert.equal(await ada.page.evaluate(() => window.openUrls.size), 0);
+  await ada.page.unroute(content);
+  await (await ada.preview("picture.png")).getByRole("img").waitFor();
+  assert.equal(await ada.page.evaluate(() => window.openUrls.size), 1);
+  await ada.enter("Papers");
+  ada.quiet();
+});
+
 step("a file that the Explorer uploads stands at Box with the same SHA-1", async () => {
   const buffer = Buffer.from(`uploaded at ${Date.now()}`);
   await ada.page.getByRole("button", { name: "Close the preview" }).click();
@@ -196,9 +233,11 @@ step("whoever goes back to a page that was left meets nobody there", async () =>
     await signIn.click();
     await shared.page.getByRole("button", { name: "Ada Lovelace" }).click();
     await inFront.getByText("Ada Lovelace").waitFor();
+    await shared.page.getByText("For everybody").first().waitFor();
     await shared.page.getByRole("button", { name: "As another person" }).click();
     await shared.page.getByRole("button", { name: "Grace Hopper" }).click();
     await inFront.getByText("Grace Hopper").waitFor();
+    await shared.page.getByText("For everybody").first().waitFor();
     await shared.back();
     await shared.page.getByText("Who are you?").waitFor();
     await shared.back();

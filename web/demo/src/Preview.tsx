@@ -79,10 +79,11 @@ function useContent(file: Item, addresses: Addresses): Shown {
       if (isText) {
         return { kind: "text", text: (await answer.text()).slice(0, LONGEST_TEXT) };
       }
+      const bytes = await answer.arrayBuffer();
+      // Closed meanwhile: nobody would take the URL back.
+      if (!isCurrent) return { kind: "loading" };
       // Of our type, not the file's: what calls itself a picture is shown as one.
-      url = URL.createObjectURL(
-        new Blob([await answer.arrayBuffer()], { type: type ?? "" }),
-      );
+      url = URL.createObjectURL(new Blob([bytes], { type: type ?? "" }));
       return { kind: extension === "pdf" ? "pdf" : "image", url };
     }
     look()
