@@ -79,7 +79,8 @@ export class Window {
 
   /** To the page before in the history, which the browser may have kept. */
   async back() {
-    await this.page.evaluate(() => history.back());
+    // Afterwards: what it leaves could not answer any more.
+    await this.page.evaluate(() => void setTimeout(() => history.back()));
   }
 
   async preview(name) {
