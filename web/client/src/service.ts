@@ -57,7 +57,7 @@ export class Service {
     const turn = this.#turn;
     try {
       const answer = await this.#patiently(() => this.#asPerson<T>(path, call, turn));
-      if (turn === this.#turn) this.#saidSo = false;
+      this.#saidSo = false;
       return answer;
     } catch (error) {
       const isNews = turn === this.#turn && !this.#saidSo;

@@ -75,12 +75,18 @@ describe("somebody else signs in meanwhile", () => {
   test("what was refused is not asked for again as the next one", async () => {
     const late = held(() => problem(401, "token_expired"));
     wire.once(late.answer);
+    const renewed = vi.fn();
+    getIdToken = async ({ fresh }) => {
+      if (fresh) renewed();
+      return person;
+    };
     const adas = box.boxToken().catch((error) => error);
     await vi.waitFor(() => expect(wire.sent).toHaveLength(1));
     next();
     late.letGo();
     expect(await adas).toMatchObject({ code: "not_signed_in" });
     expect(bearers()).toEqual(["Bearer ada"]);
+    expect(renewed).not.toHaveBeenCalled();
   });
 
   test("an ID token that comes too late is not sent any more", async () => {

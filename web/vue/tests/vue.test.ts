@@ -146,6 +146,7 @@ describe("useMe", () => {
     late.letGo();
     await shows("Grace, well");
     await users.removeUser();
+    await new Promise((wake) => setTimeout(wake));
     await shows("loading");
     expect(wire.sent).toHaveLength(2);
   });
