@@ -13,6 +13,8 @@ export async function startBrowser() {
   mkdirSync(SHOTS, { recursive: true });
   return chromium.launch({
     executablePath: process.env.CHROMIUM,
+    // What a person's browser does, too: it keeps pages that were left.
+    ignoreDefaultArgs: ["--disable-back-forward-cache"],
     args: [
       "--no-sandbox",
       "--disable-gpu",
@@ -73,6 +75,12 @@ export class Window {
   async listed() {
     const nothing = this.page.getByText("There are no items in this folder");
     await nothing.or(this.page.getByRole("gridcell").first()).first().waitFor();
+  }
+
+  /** To the page before in the history, which the browser may have kept. */
+  async back() {
+    // Afterwards: what it leaves could not answer any more.
+    await this.page.evaluate(() => void setTimeout(() => history.back()));
   }
 
   async preview(name) {

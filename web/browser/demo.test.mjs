@@ -21,6 +21,7 @@ const FOLDERS = [
   { type: "file", name: "picture.png", content_base64: PNG },
   { type: "file", name: "letter.pdf", content_base64: PDF },
   { type: "file", name: "archive.zip", content: "zip" },
+  { type: "file", name: "page.constructor", content: "<script>alert(1)</script>" },
 ];
 
 let stack;
@@ -108,8 +109,10 @@ step(
     await ada.fine("04-preview-picture");
     const document = await ada.preview("letter.pdf");
     await document.locator("iframe").waitFor();
-    const other = await ada.preview("archive.zip");
-    await other.getByText("There is no preview").waitFor();
+    for (const name of ["archive.zip", "page.constructor"]) {
+      const other = await ada.preview(name);
+      await other.getByText("There is no preview").waitFor();
+    }
     await ada.page.getByRole("button", { name: "Close the preview" }).click();
     await ada.enter("Papers");
     await ada.row("note.txt").focus();
@@ -120,6 +123,43 @@ step(
     ada.quiet();
   },
 );
+
+step("a preview that was closed too soon keeps nothing of its file", async () => {
+  await ada.page.evaluate(() => {
+    window.openUrls = new Set();
+    const { createObjectURL, revokeObjectURL } = URL;
+    URL.createObjectURL = (blob) => {
+      const url = createObjectURL.call(URL, blob);
+      if (blob.type === "image/png") window.openUrls.add(url);
+      return url;
+    };
+    URL.revokeObjectURL = (url) => {
+      window.openUrls.delete(url);
+      revokeObjectURL.call(URL, url);
+    };
+  });
+  const content = /files.\d+.content/;
+  let letGo;
+  const gate = new Promise((open) => {
+    letGo = open;
+  });
+  await ada.page.route(content, (route) => gate.then(() => route.continue()));
+  const asked = ada.page.waitForRequest(content);
+  await ada.page.getByText("All Files").first().click();
+  await ada.preview("picture.png");
+  await asked;
+  await ada.page.getByRole("button", { name: "Close the preview" }).click();
+  const answered = ada.page.waitForResponse(content);
+  letGo();
+  await (await answered).finished();
+  await ada.page.evaluate(() => new Promise((wake) => setTimeout(wake, 100)));
+  assert.equal(await ada.page.evaluate(() => window.openUrls.size), 0);
+  await ada.page.unroute(content);
+  await (await ada.preview("picture.png")).getByRole("img").waitFor();
+  assert.equal(await ada.page.evaluate(() => window.openUrls.size), 1);
+  await ada.enter("Papers");
+  ada.quiet();
+});
 
 step("a file that the Explorer uploads stands at Box with the same SHA-1", async () => {
   const buffer = Buffer.from(`uploaded at ${Date.now()}`);
@@ -182,6 +222,45 @@ step("as another person: the same window shows the other's files", async () => {
   await ada.page.getByRole("button", { name: "Ada Lovelace" }).click();
   await ada.row("Papers").waitFor();
   ada.quiet();
+});
+
+step("whoever goes back to a page that was left meets nobody there", async () => {
+  for (const page of [stack.page, `${stack.page}/vue/`]) {
+    const shared = await Window.open(browser);
+    const inFront = shared.page.getByRole("banner");
+    const signIn = shared.page.getByRole("button", { name: "Sign in", exact: true });
+    await shared.page.goto(page);
+    await signIn.click();
+    await shared.page.getByRole("button", { name: "Ada Lovelace" }).click();
+    await inFront.getByText("Ada Lovelace").waitFor();
+    await shared.page.getByText("For everybody").first().waitFor();
+    await shared.page.getByRole("button", { name: "As another person" }).click();
+    await shared.page.getByRole("button", { name: "Grace Hopper" }).click();
+    await inFront.getByText("Grace Hopper").waitFor();
+    await shared.page.getByText("For everybody").first().waitFor();
+    await shared.back();
+    await shared.page.getByText("Who are you?").waitFor();
+    await shared.back();
+    // Where the browser has not kept it, Grace is signed in anew.
+    await signIn.or(inFront.getByText("Grace Hopper")).waitFor();
+    assert.equal(await inFront.getByText("Ada Lovelace").count(), 0);
+    shared.quiet();
+    await shared.page.context().close();
+  }
+});
+
+step("a login that came to nothing leaves no code in the address", async () => {
+  for (const page of [stack.page, `${stack.page}/vue/`]) {
+    const unlucky = await Window.open(browser);
+    await unlucky.page.route(`${stack.idp}/token`, (route) => route.abort());
+    await unlucky.page.goto(page);
+    await unlucky.page.getByRole("button", { name: "Sign in", exact: true }).click();
+    await unlucky.page.getByRole("button", { name: "Ada Lovelace" }).click();
+    await unlucky.page.getByText("The login came to nothing").waitFor();
+    assert.equal(new URL(unlucky.page.url()).search, "");
+    unlucky.quiet("ERR_FAILED");
+    await unlucky.page.context().close();
+  }
 });
 
 step("a token that Box has ended is replaced without a reload", async () => {

@@ -82,13 +82,13 @@ const BOX_ORIGINS = ["https://api.box.com", "https://upload.box.com"];
 export function createSsoBox(options: SsoBoxOptions): SsoBox {
   const service = new Service(options);
   const tokens = new Tokens(async (ask, rejected) => {
-    const body: TokenRequest = {
+    const body = async (): Promise<TokenRequest> => ({
       profile: ask.profile,
       scope: ask.scope,
       resource: ask.resource,
       nonce_verifier: await options.getNonceVerifier?.(),
       rejected_token_sha256: rejected && (await sha256Hex(rejected)),
-    };
+    });
     const path = "/v1/token";
     return read(await service.ask<SchemaTokenResponse>(path, { method: "POST", body }));
   });

@@ -1,12 +1,12 @@
 /** The client's questions, answered by a `UserManager` of oidc-client-ts. */
 
-import type { SigninRedirectArgs, UserManager } from "oidc-client-ts";
+import type { IdTokenClaims, SigninRedirectArgs, UserManager } from "oidc-client-ts";
 import { type LoginRequired, unreachable } from "./errors.js";
-import type { SsoBox, SsoBoxOptions } from "./index.js";
+import type { SsoBoxOptions } from "./index.js";
 import { createNonceProof } from "./nonce.js";
 
 // A token that ends sooner could be refused on its way.
-const SKEW_S = 30;
+const SKEW_MS = 30_000;
 
 type Answers = Required<Pick<SsoBoxOptions, "getIdToken" | "getNonceVerifier">>;
 
@@ -17,27 +17,40 @@ type Answers = Required<Pick<SsoBoxOptions, "getIdToken" | "getNonceVerifier">>;
  * holds it any longer.
  */
 export function answersOf(
-  users: Pick<UserManager, "events" | "getUser" | "signinSilent">,
+  users: Pick<UserManager, "events" | "getUser" | "signinSilent" | "removeUser">,
 ): Answers {
   let verifier: string | undefined;
   let renewal: Promise<string | null> | undefined;
-  users.events.addUserLoaded(({ state }) => {
-    verifier = (state as LoginState | undefined)?.nonceVerifier ?? verifier;
-  });
-  users.events.addUserUnloaded(() => {
+  let arrivedAt: number | undefined;
+  let turn = 0;
+  whenAnother(users, () => {
+    turn += 1;
     verifier = undefined;
+  });
+  users.events.addUserLoaded(({ state }) => {
+    arrivedAt = Date.now();
+    verifier = (state as LoginState | undefined)?.nonceVerifier ?? verifier;
   });
 
   async function renewed(): Promise<string | null> {
+    const before = turn;
     const user = await users.signinSilent().catch(nobody);
-    return user?.id_token ?? null;
+    if (turn === before) return user?.id_token ?? null;
+    // Somebody has signed out meanwhile, and the library has signed them in again.
+    if (user) await users.removeUser();
+    return null;
+  }
+
+  /** In milliseconds, by this machine's clock, which may be hours off. */
+  function endOf({ iat, exp }: IdTokenClaims): number {
+    return arrivedAt === undefined ? exp * 1000 : arrivedAt + (exp - iat) * 1000;
   }
 
   return {
     async getIdToken({ fresh }) {
       const user = await users.getUser();
       if (!user?.id_token) return null;
-      if (!fresh && user.profile.exp > Date.now() / 1000 + SKEW_S) return user.id_token;
+      if (!fresh && Date.now() < endOf(user.profile) - SKEW_MS) return user.id_token;
       // One for all who ask meanwhile: a refresh token may be used only once.
       renewal ??= renewed().finally(() => {
         renewal = undefined;
@@ -53,18 +66,25 @@ interface LoginState {
 }
 
 /**
- * Start the login with a nonce that the page can prove to be its own.
- *
- * The secret lies in the session storage until the login is back, like PKCE's; it
- * reaches no address.
+ * Leave for the login. With `nonceProof` its nonce is one that the page can prove to be
+ * its own: the secret lies in the session storage until the login is back, like PKCE's;
+ * it reaches no address.
  */
-export async function signInWithProof(
-  users: Pick<UserManager, "signinRedirect">,
-  args: Omit<SigninRedirectArgs, "nonce" | "state"> = {},
+export async function leaveForLogin(
+  users: Pick<UserManager, "signinRedirect" | "removeUser">,
+  args: SigninRedirectArgs,
+  nonceProof: boolean,
 ): Promise<void> {
+  await users.signinRedirect(nonceProof ? await withProof(args) : args);
+  // Browsers keep a page that was left, and show it to whoever goes back in the history:
+  // it comes to this point then, and has nobody's files to show.
+  await users.removeUser();
+}
+
+async function withProof(args: SigninRedirectArgs): Promise<SigninRedirectArgs> {
   const { verifier, nonce } = await createNonceProof();
   const state: LoginState = { nonceVerifier: verifier };
-  await users.signinRedirect({ ...args, nonce, state });
+  return { ...args, nonce, state };
 }
 
 /** What the service wants of the next login (RFC 9470), such as one from now on. */
@@ -87,23 +107,36 @@ function nobody(error: unknown): null {
   throw unreachable("provider_unreachable");
 }
 
-/** Forget the tokens of whoever signs out or is followed by somebody else. */
-export function forgetWith(
-  events: Pick<UserManager["events"], "addUserLoaded" | "addUserUnloaded">,
-  box: Pick<SsoBox, "clear">,
+/**
+ * Tell who has come where somebody else was signed in, or nobody; null where somebody has
+ * signed out. A renewal is nothing new. Returns what ends it.
+ */
+export function whenAnother(
+  users: Pick<UserManager, "events" | "getUser">,
+  tell: (person: string | null) => void,
 ): () => void {
-  let person: string | undefined;
-  const gone = events.addUserUnloaded(() => {
-    person = undefined;
-    box.clear();
+  let person: string | null | undefined;
+  // Of who was signed in before, from a storage of the page's own, no event tells.
+  void users.getUser().then((user) => {
+    if (person === undefined) person = user && personOf(user.profile);
   });
-  const came = events.addUserLoaded(({ profile: { iss, sub } }) => {
-    const now = JSON.stringify([iss, sub]);
-    if (person !== undefined && person !== now) box.clear();
+  const gone = users.events.addUserUnloaded(() => {
+    person = null;
+    tell(null);
+  });
+  const came = users.events.addUserLoaded(({ profile }) => {
+    const now = personOf(profile);
+    const isAnother = person !== undefined && person !== now;
     person = now;
+    if (isAnother) tell(now);
   });
   return () => {
     gone();
     came();
   };
+}
+
+/** A subject is one person's at its issuer alone. */
+function personOf({ iss, sub }: Pick<IdTokenClaims, "iss" | "sub">): string {
+  return JSON.stringify([iss, sub]);
 }

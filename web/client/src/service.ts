@@ -22,9 +22,11 @@ export interface ServiceOptions {
   readonly onLoginRequired?: ((error: LoginRequired) => void) | undefined;
 }
 
+type Body = Readonly<Record<string, unknown>>;
+
 export interface Call {
   readonly method?: string;
-  readonly body?: Readonly<Record<string, unknown>>;
+  readonly body?: () => Promise<Body>;
   /** The code of a refusal that says: this was done before. */
   readonly doneBefore?: string;
 }
@@ -42,6 +44,8 @@ export class Service {
   readonly #options: ServiceOptions;
   #renewal: Promise<string | null | undefined> | undefined;
   #saidSo = false;
+  /** How often somebody has signed in or out: whose call it is. */
+  #turn = 0;
 
   constructor(options: ServiceOptions) {
     this.#base = options.baseUrl.replace(/\/+$/, "");
@@ -50,12 +54,14 @@ export class Service {
 
   /** As the person who is signed in; after a 401 once more with a new ID token. */
   async ask<T>(path: string, call: Call = {}): Promise<T> {
+    const turn = this.#turn;
     try {
-      const answer = await this.#patiently(() => this.#asPerson<T>(path, call));
+      const answer = await this.#patiently(() => this.#asPerson<T>(path, call, turn));
       this.#saidSo = false;
       return answer;
     } catch (error) {
-      if (error instanceof LoginRequired && !this.#saidSo) {
+      const isNews = turn === this.#turn && !this.#saidSo;
+      if (error instanceof LoginRequired && isNews) {
         this.#saidSo = true;
         this.#options.onLoginRequired?.(error);
       }
@@ -63,14 +69,16 @@ export class Service {
     }
   }
 
-  /** Somebody has signed in or out: what was said is said anew. */
+  /** Somebody has signed in or out: what is under way does not go on as the next one. */
   forget(): void {
+    this.#turn += 1;
     this.#saidSo = false;
+    this.#renewal = undefined;
   }
 
   /** What needs nobody to be signed in. */
   async askOpenly<T>(path: string): Promise<T> {
-    return this.#send<T>(path, {}, undefined);
+    return this.#send<T>(path, {});
   }
 
   /** A first login can take longer than the service lets one request wait. */
@@ -86,32 +94,37 @@ export class Service {
     }
   }
 
-  async #asPerson<T>(path: string, call: Call): Promise<T> {
+  async #asPerson<T>(path: string, call: Call, turn: number): Promise<T> {
+    const body = await call.body?.();
     const idToken = await this.#options.getIdToken({ fresh: false });
-    if (!idToken) throw notSignedIn();
+    if (!idToken || turn !== this.#turn) throw notSignedIn();
     try {
-      return await this.#send<T>(path, call, idToken);
+      return await this.#send<T>(path, call, idToken, body);
     } catch (error) {
       if (!(error instanceof LoginRequired) || NEEDS_A_LOGIN.has(error.code)) {
         throw error;
       }
+      if (turn !== this.#turn) throw notSignedIn();
       const fresh = await this.#freshIdToken();
+      if (turn !== this.#turn) throw notSignedIn();
       if (!fresh) throw error;
-      return await this.#send<T>(path, call, fresh);
+      return await this.#send<T>(path, call, fresh, body);
     }
   }
 
   /** One renewal for all who ask meanwhile: a refresh token may be used only once. */
   async #freshIdToken(): Promise<string | null | undefined> {
-    this.#renewal ??= this.#options.getIdToken({ fresh: true }).finally(() => {
-      this.#renewal = undefined;
+    if (this.#renewal) return this.#renewal;
+    const renewal = this.#options.getIdToken({ fresh: true }).finally(() => {
+      if (this.#renewal === renewal) this.#renewal = undefined;
     });
-    return this.#renewal;
+    this.#renewal = renewal;
+    return renewal;
   }
 
-  async #send<T>(path: string, call: Call, idToken: string | undefined): Promise<T> {
+  async #send<T>(path: string, call: Call, idToken?: string, asked?: Body): Promise<T> {
     const headers = new Headers({ Accept: "application/json" });
-    let body = call.body;
+    let body = asked;
     if (idToken !== undefined) {
       if (body && idToken.length > LONGEST_IN_HEADER) {
         body = { ...body, id_token: idToken };

@@ -65,12 +65,14 @@ export class Tokens {
 
   /** Box answered 401 to this one: the next `get` of what is returned asks for another. */
   reject(accessToken: string): Ask | undefined {
+    let ask: Ask | undefined;
+    // All of them: the service has one token for what was asked in several ways.
     for (const entry of this.#entries.values()) {
       const isPresent = entry.token?.accessToken === accessToken;
       if (isPresent) entry.rejected = accessToken;
-      if (isPresent || entry.former === accessToken) return entry.ask;
+      if (isPresent || entry.former === accessToken) ask ??= entry.ask;
     }
-    return undefined;
+    return ask;
   }
 
   /** Forget all; what is under way is handed out, but not kept. */

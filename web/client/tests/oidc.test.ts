@@ -1,12 +1,12 @@
 import {
   InMemoryWebStorage,
-  type User,
+  User,
   UserManager,
   WebStorageStateStore,
 } from "oidc-client-ts";
 import { describe, expect, test, vi } from "vitest";
-import { answersOf, forgetWith, signInWithProof } from "../src/oidc.js";
-import { bytesOf, sha256 } from "./wire.js";
+import { answersOf, leaveForLogin, whenAnother } from "../src/oidc.js";
+import { bytesOf, held, sha256, Wire } from "./wire.js";
 
 const SETTINGS = {
   authority: "https://login.example",
@@ -19,12 +19,19 @@ const SETTINGS = {
 
 function user(idToken: string, leftS: number): User {
   const exp = Math.floor(Date.now() / 1000) + leftS;
-  return { id_token: idToken, profile: { exp } } as unknown as User;
+  const profile = { iss: "i", sub: "ada", iat: exp - 300, exp };
+  return { id_token: idToken, profile } as unknown as User;
 }
 
 function users(present: User | null, renew: () => Promise<User | null>) {
   const { events } = new UserManager(SETTINGS);
-  return { events, getUser: async () => present, signinSilent: vi.fn(renew) };
+  const removeUser = vi.fn();
+  return {
+    events,
+    removeUser,
+    getUser: async () => present,
+    signinSilent: vi.fn(renew),
+  };
 }
 
 function failure(name: string, members: object = {}): Error {
@@ -58,6 +65,26 @@ describe("the ID token", () => {
     expect(manager.signinSilent).toHaveBeenCalledTimes(2);
   });
 
+  test("is renewed once in its life by a clock that is hours ahead", async () => {
+    vi.useFakeTimers({ now: Date.now() + 2 * 3600_000 });
+    let present = user("old", 300 - 2 * 3600);
+    const manager = users(null, async () => {
+      present = user("new", 300 - 2 * 3600);
+      await manager.events.load(present);
+      return present;
+    });
+    manager.getUser = async () => present;
+    const { getIdToken } = answersOf(manager);
+    for (let n = 0; n < 3; n += 1) {
+      expect(await getIdToken({ fresh: false })).toBe("new");
+    }
+    expect(manager.signinSilent).toHaveBeenCalledOnce();
+    vi.advanceTimersByTime(280_000);
+    await getIdToken({ fresh: false });
+    expect(manager.signinSilent).toHaveBeenCalledTimes(2);
+    vi.useRealTimers();
+  });
+
   test("is none where nobody is signed in", async () => {
     const manager = users(null, async () => user("new", 300));
     expect(await answersOf(manager).getIdToken({ fresh: true })).toBeNull();
@@ -87,44 +114,132 @@ describe("the ID token", () => {
   });
 });
 
-test("the nonce that goes out is the hash of the secret that stays", async () => {
-  const signinRedirect = vi.fn(async () => undefined);
-  await signInWithProof({ signinRedirect }, { login_hint: "ada" });
-  const [args] = signinRedirect.mock.calls[0] as unknown as [
-    { nonce: string; login_hint: string; state: { nonceVerifier: string } },
-  ];
-  expect(bytesOf(args.nonce)).toEqual(await sha256(args.state.nonceVerifier));
-  expect(args.login_hint).toBe("ada");
+describe("a renewal that comes back after a sign-out", () => {
+  const claims = (sub: string) => {
+    const exp = Math.floor(Date.now() / 1000) + 300;
+    const body = { iss: SETTINGS.authority, aud: "spa", sub, exp, iat: exp - 300 };
+    const part = (content: object) => btoa(JSON.stringify(content));
+    return { ...body, idToken: `${part({ alg: "RS256" })}.${part(body)}.x` };
+  };
+  const signedIn = (sub: string) => {
+    const { idToken, ...profile } = claims(sub);
+    return new User({
+      id_token: idToken,
+      access_token: "unused",
+      refresh_token: `refreshes ${sub}`,
+      token_type: "Bearer",
+      profile,
+    });
+  };
+
+  test.each([null, "grace"])(
+    "signs nobody in again; then signed in: %s",
+    async (next) => {
+      const manager = new UserManager({
+        ...SETTINGS,
+        metadata: {
+          issuer: SETTINGS.authority,
+          token_endpoint: "https://login.example/t",
+        },
+      });
+      const sign = async (sub: string) => {
+        await manager.storeUser(signedIn(sub));
+        await manager.events.load(signedIn(sub));
+      };
+      const { getIdToken } = answersOf(manager);
+      await sign("ada");
+      const renewed = {
+        access_token: "a",
+        token_type: "Bearer",
+        id_token: claims("ada").idToken,
+      };
+      const late = held(() => Response.json(renewed));
+      const wire = new Wire(late.answer);
+      const adas = getIdToken({ fresh: true });
+      await vi.waitFor(() => expect(wire.sent).toHaveLength(1));
+      await manager.removeUser();
+      if (next) await sign(next);
+      late.letGo();
+      expect(await adas).toBeNull();
+      expect(await manager.getUser()).toBeNull();
+    },
+  );
+});
+
+describe("leaving for the login", () => {
+  test("the nonce that goes out is the hash of the secret that stays", async () => {
+    const signinRedirect = vi.fn();
+    const removeUser = vi.fn();
+    await leaveForLogin({ signinRedirect, removeUser }, { login_hint: "ada" }, true);
+    const [args] = signinRedirect.mock.lastCall ?? [];
+    expect(bytesOf(args.nonce)).toEqual(await sha256(args.state.nonceVerifier));
+    expect(args.login_hint).toBe("ada");
+  });
+
+  test.each([false, true])(
+    "nobody is signed in where the browser brings the page back; proof: %s",
+    async (nonceProof) => {
+      // The library's promise comes to its end at that moment.
+      let comeBack: (() => void) | undefined;
+      const signinRedirect = () =>
+        new Promise<void>((back) => {
+          comeBack = back;
+        });
+      const removeUser = vi.fn();
+      const left = leaveForLogin({ signinRedirect, removeUser }, {}, nonceProof);
+      await vi.waitFor(() => expect(comeBack).toBeTypeOf("function"));
+      expect(removeUser).not.toHaveBeenCalled();
+      comeBack?.();
+      await left;
+      expect(removeUser).toHaveBeenCalledOnce();
+    },
+  );
 });
 
 test("the secret of the login is told to the client, until the sign-out", async () => {
   const { events, ...rest } = users(null, async () => null);
   const { getNonceVerifier } = answersOf({ events, ...rest });
-  await events.load({ state: { nonceVerifier: "secret" } } as User);
+  const login = (sub: string, state?: object) =>
+    ({ profile: { iss: "i", sub }, state }) as User;
+  await events.load(login("ada", { nonceVerifier: "secret" }));
   expect(await getNonceVerifier()).toBe("secret");
-  await events.load({ state: undefined } as User); // a renewal carries none
+  await events.load(login("ada")); // a renewal carries none
   expect(await getNonceVerifier()).toBe("secret");
+  await events.load(login("grace"));
+  expect(await getNonceVerifier()).toBeUndefined();
+  await events.load(login("grace", { nonceVerifier: "another" }));
+  expect(await getNonceVerifier()).toBe("another");
   await events.unload();
   expect(await getNonceVerifier()).toBeUndefined();
 });
 
-describe("whose tokens are kept", () => {
+describe("who is told of", () => {
   const person = (sub: string) => ({ profile: { iss: "i", sub } }) as User;
+  const ADA = '["i","ada"]';
+  const GRACE = '["i","grace"]';
 
-  test("a renewal keeps them, another person or a sign-out ends them", async () => {
-    const { events } = new UserManager(SETTINGS);
-    const clear = vi.fn();
-    const stop = forgetWith(events, { clear });
-    await events.load(person("ada"));
-    await events.load(person("ada"));
-    expect(clear).not.toHaveBeenCalled();
-    await events.load(person("grace"));
-    expect(clear).toHaveBeenCalledTimes(1);
-    await events.unload();
-    expect(clear).toHaveBeenCalledTimes(2);
+  test("whoever comes and goes, and no renewal", async () => {
+    const manager = users(null, async () => null);
+    const told: (string | null)[] = [];
+    const stop = whenAnother(manager, (who) => void told.push(who));
+    await Promise.resolve();
+    for (const sub of ["ada", "ada", "grace"]) await manager.events.load(person(sub));
+    await manager.events.unload();
+    expect(told).toEqual([ADA, GRACE, null]);
     stop();
-    await events.load(person("ada"));
-    await events.unload();
-    expect(clear).toHaveBeenCalledTimes(2);
+    await manager.events.load(person("ada"));
+    await manager.events.unload();
+    expect(told).toHaveLength(3);
+  });
+
+  test("whoever follows somebody who was there from the start", async () => {
+    const manager = users(person("ada"), async () => null);
+    const tell = vi.fn();
+    whenAnother(manager, tell);
+    await Promise.resolve();
+    await manager.events.load(person("ada"));
+    expect(tell).not.toHaveBeenCalled();
+    await manager.events.load(person("grace"));
+    expect(tell.mock.calls).toEqual([[GRACE]]);
   });
 });

@@ -77,10 +77,10 @@ function useLogin() {
     (args?: SigninRedirectArgs) => {
       setError(undefined);
       setLeaving(true);
-      signIn(args).catch((reason) => {
-        setLeaving(false);
-        setError(reason);
-      });
+      signIn(args)
+        // It ends where the person comes back to this page in the history.
+        .then(who.forget, setError)
+        .finally(() => setLeaving(false));
     },
     [signIn],
   );

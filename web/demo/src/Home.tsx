@@ -106,7 +106,7 @@ function Files({ addresses, done }: FilesProps) {
 }
 
 function Header() {
-  const { user, removeUser, signoutRedirect } = useAuth();
+  const { user, signoutRedirect } = useAuth();
   const { signIn, signOutEverywhere } = useSsoBox();
   const [failed, setFailed] = useState<string>();
   function leaving(leave: () => Promise<void>): () => void {
@@ -120,10 +120,7 @@ function Header() {
       });
     };
   }
-  async function asAnother(): Promise<void> {
-    await signIn({ prompt: "login" });
-    await removeUser();
-  }
+  const asAnother = () => signIn({ prompt: "login" });
   const name = user?.profile.name ?? user?.profile.sub ?? "";
   return (
     <header>

@@ -6,14 +6,15 @@ import type { Addresses } from "./boot.js";
 import type { Item } from "./elements.js";
 import { Panel } from "./Panel.js";
 
-const IMAGES: Readonly<Record<string, string>> = {
-  png: "image/png",
-  jpg: "image/jpeg",
-  jpeg: "image/jpeg",
-  gif: "image/gif",
-  webp: "image/webp",
-  svg: "image/svg+xml",
-};
+// No object: a file's name may end in .constructor.
+const IMAGES = new Map([
+  ["png", "image/png"],
+  ["jpg", "image/jpeg"],
+  ["jpeg", "image/jpeg"],
+  ["gif", "image/gif"],
+  ["webp", "image/webp"],
+  ["svg", "image/svg+xml"],
+]);
 const TEXTS = new Set(["txt", "md", "csv", "json", "log", "xml", "yaml", "yml"]);
 const LONGEST_TEXT = 100_000;
 
@@ -67,7 +68,7 @@ function useContent(file: Item, addresses: Addresses): Shown {
     let isCurrent = true;
     let url: string | undefined;
     const extension = file.name.split(".").pop()?.toLowerCase() ?? "";
-    const type = extension === "pdf" ? "application/pdf" : IMAGES[extension];
+    const type = extension === "pdf" ? "application/pdf" : IMAGES.get(extension);
     const isText = TEXTS.has(extension);
     async function look(): Promise<Shown> {
       if (!type && !isText) return { kind: "unknown" };
@@ -78,10 +79,11 @@ function useContent(file: Item, addresses: Addresses): Shown {
       if (isText) {
         return { kind: "text", text: (await answer.text()).slice(0, LONGEST_TEXT) };
       }
+      const bytes = await answer.arrayBuffer();
+      // Closed meanwhile: nobody would take the URL back.
+      if (!isCurrent) return { kind: "loading" };
       // Of our type, not the file's: what calls itself a picture is shown as one.
-      url = URL.createObjectURL(
-        new Blob([await answer.arrayBuffer()], { type: type ?? "" }),
-      );
+      url = URL.createObjectURL(new Blob([bytes], { type: type ?? "" }));
       return { kind: extension === "pdf" ? "pdf" : "image", url };
     }
     look()

@@ -2,7 +2,7 @@
 
 import type { ElementsOptions, ElementsToken, Me, SsoBoxError } from "@sso-box/client";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { useSsoBox } from "./provider.js";
+import { useInside, useSsoBox } from "./provider.js";
 
 export interface Asked<T> {
   /** The latest answer; it stays while another is on its way. */
@@ -14,25 +14,37 @@ export interface Asked<T> {
 }
 
 interface Answer<T> {
+  /** Whose it is. */
+  readonly of?: unknown;
   readonly data?: T | undefined;
   readonly error?: SsoBoxError;
 }
 
-/** What the service answers to `ask`, which has to be stable (`useCallback`). */
+/**
+ * What the service answers to `ask`, which has to be stable (`useCallback`). Where
+ * somebody else signs in, it is asked anew, and nothing is left of the answer before.
+ */
 export function useAsked<T>(ask: () => Promise<T>): Asked<T> {
-  const [answer, setAnswer] = useState<Answer<T>>({});
+  const { arrival } = useInside();
+  const [kept, setAnswer] = useState<Answer<T>>({});
+  const answer: Answer<T> = kept.of === arrival ? kept : {};
   const [round, setRound] = useState(0);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a round asks again
   useEffect(() => {
+    if (arrival?.person === null) return;
     let isCurrent = true;
     ask().then(
-      (data) => isCurrent && setAnswer({ data }),
-      (error) => isCurrent && setAnswer((before) => ({ data: before.data, error })),
+      (data) => isCurrent && setAnswer({ of: arrival, data }),
+      (error) => {
+        const fails = ({ of, data }: Answer<T>) =>
+          of === arrival ? { of, data, error } : { of: arrival, error };
+        if (isCurrent) setAnswer(fails);
+      },
     );
     return () => {
       isCurrent = false;
     };
-  }, [ask, round]);
+  }, [ask, arrival, round]);
   const reload = useCallback(() => setRound((number) => number + 1), []);
   const isLoading = answer.data === undefined && answer.error === undefined;
   return { data: answer.data, error: answer.error, isLoading, reload };

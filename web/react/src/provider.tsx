@@ -6,12 +6,7 @@ import {
   type SsoBox,
   type SsoBoxOptions,
 } from "@sso-box/client";
-import {
-  answersOf,
-  demandsOf,
-  forgetWith,
-  signInWithProof,
-} from "@sso-box/client/oidc";
+import { answersOf, demandsOf, leaveForLogin, whenAnother } from "@sso-box/client/oidc";
 import type { SigninRedirectArgs, UserManager } from "oidc-client-ts";
 import {
   createContext,
@@ -21,7 +16,7 @@ import {
   useMemo,
   useState,
 } from "react";
-import { AuthProvider } from "react-oidc-context";
+import { AuthProvider, useAuth } from "react-oidc-context";
 
 export interface SsoBoxProviderProps
   extends Pick<SsoBoxOptions, "baseUrl" | "boxOrigins"> {
@@ -36,13 +31,25 @@ export interface SsoBoxContext {
   readonly box: SsoBox;
   /** Why the person has to log in again, null while all is well. */
   readonly loginRequired: LoginRequired | null;
-  /** Leaves the page, with what the service wants of the login (RFC 9470). */
+  /**
+   * Leaves the page, with what the service wants of the login (RFC 9470). Whoever comes
+   * back to it in the history finds nobody signed in.
+   */
   signIn(args?: SigninRedirectArgs): Promise<void>;
   /** End every Box token of this person, then the login at the provider. */
   signOutEverywhere(): Promise<void>;
 }
 
-const Context = createContext<SsoBoxContext | null>(null);
+/** Who has come since the page was loaded; null for nobody any more. */
+interface Arrival {
+  readonly person: string | null;
+}
+
+interface Inside extends SsoBoxContext {
+  readonly arrival: Arrival | undefined;
+}
+
+const Context = createContext<Inside | null>(null);
 
 /** Below it `useAuth` of react-oidc-context works as well. */
 export function SsoBoxProvider({ children, ...props }: SsoBoxProviderProps) {
@@ -54,6 +61,10 @@ export function SsoBoxProvider({ children, ...props }: SsoBoxProviderProps) {
 }
 
 export function useSsoBox(): SsoBoxContext {
+  return useInside();
+}
+
+export function useInside(): Inside {
   const context = useContext(Context);
   if (!context) throw new Error("useSsoBox needs an SsoBoxProvider above it");
   return context;
@@ -73,7 +84,20 @@ function BoxProvider(props: SsoBoxProviderProps) {
       onLoginRequired: setLoginRequired,
     });
   }, [userManager, baseUrl, boxOrigins, nonceProof]);
-  useEffect(() => forgetWith(userManager.events, box), [userManager, box]);
+  const [arrival, setArrival] = useState<Arrival>();
+  useEffect(
+    () =>
+      whenAnother(userManager, (person) => {
+        box.clear();
+        setArrival({ person });
+      }),
+    [userManager, box],
+  );
+  const { error } = useAuth();
+  useEffect(() => {
+    // The library calls back for a login that succeeded alone.
+    if (error?.source === "signinCallback") dropCode();
+  }, [error]);
   useEffect(() => {
     if (!loginRequired) return;
     // A login that did not leave the page, in a window of its own for example.
@@ -82,22 +106,21 @@ function BoxProvider(props: SsoBoxProviderProps) {
       setLoginRequired(null);
     });
   }, [userManager, box, loginRequired]);
-  const context = useMemo<SsoBoxContext>(
+  const context = useMemo<Inside>(
     () => ({
+      arrival,
       box,
       loginRequired,
       signIn: (args) => {
         const all = { ...demandsOf(loginRequired), ...args };
-        return nonceProof
-          ? signInWithProof(userManager, all)
-          : userManager.signinRedirect(all);
+        return leaveForLogin(userManager, all, nonceProof);
       },
       async signOutEverywhere() {
         await box.signOutEverywhere();
         await userManager.signoutRedirect();
       },
     }),
-    [box, loginRequired, nonceProof, userManager],
+    [arrival, box, loginRequired, nonceProof, userManager],
   );
   return <Context.Provider value={context}>{children}</Context.Provider>;
 }

@@ -116,6 +116,28 @@ describe("useMe", () => {
     await screen.findByText("Ada, well");
   });
 
+  test("shows the next person nothing of the one before", async () => {
+    page(() => <Greeting />);
+    await screen.findByText("Ada, well");
+    const late = held(() => Response.json({ identity: { name: "Grace" }, box: null }));
+    wire.always = late.answer;
+    await act(() => signIn("grace"));
+    expect(screen.getByText("loading")).toBeTruthy();
+    late.letGo();
+    await screen.findByText("Grace, well");
+    await act(() => users.removeUser());
+    expect(screen.getByText("loading")).toBeTruthy();
+    expect(wire.sent).toHaveLength(2);
+  });
+
+  test("asks for the next person after a login that ended", async () => {
+    wire.once(() => problem(401, "signed_out"));
+    page(() => <Greeting />);
+    await screen.findByText("nobody, signed_out");
+    await act(() => signIn("grace"));
+    await screen.findByText("Ada, well");
+  });
+
   test("does not ask again while nobody looks", async () => {
     vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
     page(() => <Greeting every={5} />);
@@ -138,7 +160,6 @@ describe("the provider", () => {
 
   test("forgets the tokens with the person", async () => {
     const now = context();
-    await act(() => signIn("ada"));
     await act(() => now().box.boxToken());
     await act(() => signIn("grace"));
     await act(() => now().box.boxToken());
@@ -190,6 +211,20 @@ describe("the provider", () => {
     expect(redirect.mock.calls[1]?.[0]).toMatchObject({
       nonce: expect.stringMatching(/^[\w-]{43}$/),
     });
+  });
+
+  test("does not come back with the person who left for a login", async () => {
+    // As the browser does it with a page that it has kept in its memory.
+    vi.spyOn(users, "signinRedirect").mockResolvedValue();
+    const now = context();
+    await act(() => now().signIn({ prompt: "login" }));
+    expect(await users.getUser()).toBeNull();
+  });
+
+  test("drops the code of a login that came to nothing", async () => {
+    history.replaceState(null, "", "/?code=unspent&state=unknown");
+    context();
+    await waitFor(() => expect(location.search).toBe(""));
   });
 
   test("asks at the login for what the service wants of it", async () => {

@@ -1,8 +1,8 @@
 /** What a page asks for, as refs of a component. */
 
 import type { ElementsOptions, ElementsToken, Me, SsoBoxError } from "@sso-box/client";
-import { onScopeDispose, type Ref, ref, shallowRef } from "vue";
-import { useSsoBox } from "./plugin.js";
+import { onScopeDispose, type Ref, ref, shallowRef, watch } from "vue";
+import { useInside, useSsoBox } from "./plugin.js";
 
 export interface Asked<T> {
   /** The latest answer; it stays while another is on its way. */
@@ -13,8 +13,12 @@ export interface Asked<T> {
   reload(): Promise<void>;
 }
 
-/** What the service answers to `ask`, from now on. */
+/**
+ * What the service answers to `ask`, from now on. Where somebody else signs in, it is
+ * asked anew, and nothing is left of the answer before.
+ */
 export function useAsked<T>(ask: () => Promise<T>): Asked<T> {
+  const { arrival } = useInside();
   const data = shallowRef<T>();
   const error = shallowRef<SsoBoxError>();
   const isLoading = ref(true);
@@ -35,6 +39,17 @@ export function useAsked<T>(ask: () => Promise<T>): Asked<T> {
   onScopeDispose(() => {
     latest = Number.NaN;
   });
+  watch(
+    arrival,
+    (now) => {
+      latest += 1;
+      data.value = undefined;
+      error.value = undefined;
+      isLoading.value = true;
+      if (now?.person !== null) void reload();
+    },
+    { flush: "sync" },
+  );
   void reload();
   return { data, error, isLoading, reload };
 }

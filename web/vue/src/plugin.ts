@@ -6,12 +6,7 @@ import {
   type SsoBox,
   type SsoBoxOptions,
 } from "@sso-box/client";
-import {
-  answersOf,
-  demandsOf,
-  forgetWith,
-  signInWithProof,
-} from "@sso-box/client/oidc";
+import { answersOf, demandsOf, leaveForLogin, whenAnother } from "@sso-box/client/oidc";
 import type { SigninRedirectArgs, User, UserManager } from "oidc-client-ts";
 import { type App, type InjectionKey, inject, type Ref, ref, shallowRef } from "vue";
 
@@ -32,13 +27,25 @@ export interface SsoBoxContext {
   readonly error: Readonly<Ref<Error | null>>;
   /** Why the person has to log in again, null while all is well. */
   readonly loginRequired: Readonly<Ref<LoginRequired | null>>;
-  /** Leaves the page, with what the service wants of the login (RFC 9470). */
+  /**
+   * Leaves the page, with what the service wants of the login (RFC 9470). Whoever comes
+   * back to it in the history finds nobody signed in.
+   */
   signIn(args?: SigninRedirectArgs): Promise<void>;
   /** End every Box token of this person, then the login at the provider. */
   signOutEverywhere(): Promise<void>;
 }
 
-const KEY: InjectionKey<SsoBoxContext> = Symbol("sso-box");
+/** Who has come since the page was loaded; null for nobody any more. */
+interface Arrival {
+  readonly person: string | null;
+}
+
+interface Inside extends SsoBoxContext {
+  readonly arrival: Readonly<Ref<Arrival | undefined>>;
+}
+
+const KEY: InjectionKey<Inside> = Symbol("sso-box");
 
 /** For `app.use`; takes in a login that comes back to this page. */
 export function createSsoBoxPlugin(options: SsoBoxPluginOptions) {
@@ -52,6 +59,10 @@ export function createSsoBoxPlugin(options: SsoBoxPluginOptions) {
 }
 
 export function useSsoBox(): SsoBoxContext {
+  return useInside();
+}
+
+export function useInside(): Inside {
   const context = inject(KEY, null);
   if (!context) throw new Error("useSsoBox needs createSsoBoxPlugin in the app");
   return context;
@@ -62,6 +73,7 @@ function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOpti
   const isLoading = ref(true);
   const error = shallowRef<Error | null>(null);
   const loginRequired = shallowRef<LoginRequired | null>(null);
+  const arrival = shallowRef<Arrival>();
   const { getIdToken, getNonceVerifier } = answersOf(userManager);
   const box = createSsoBox({
     ...options,
@@ -72,7 +84,6 @@ function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOpti
     },
   });
   const stops = [
-    forgetWith(userManager.events, box),
     userManager.events.addUserLoaded((loaded) => {
       user.value = loaded;
       if (!loginRequired.value) return;
@@ -80,11 +91,16 @@ function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOpti
       box.clear();
       loginRequired.value = null;
     }),
+    whenAnother(userManager, (person) => {
+      box.clear();
+      arrival.value = { person };
+    }),
     userManager.events.addUserUnloaded(() => {
       user.value = null;
     }),
   ];
-  const context: SsoBoxContext = {
+  const context: Inside = {
+    arrival,
     box,
     user,
     isLoading,
@@ -92,9 +108,7 @@ function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOpti
     loginRequired,
     signIn(args) {
       const all = { ...demandsOf(loginRequired.value), ...args };
-      return nonceProof
-        ? signInWithProof(userManager, all)
-        : userManager.signinRedirect(all);
+      return leaveForLogin(userManager, all, nonceProof);
     },
     async signOutEverywhere() {
       await box.signOutEverywhere();

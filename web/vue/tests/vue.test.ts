@@ -136,6 +136,29 @@ describe("useMe", () => {
     await shows("Ada, well");
   });
 
+  test("shows the next person nothing of the one before", async () => {
+    greeting();
+    await shows("Ada, well");
+    const late = held(() => Response.json({ identity: { name: "Grace" }, box: null }));
+    wire.always = late.answer;
+    await signIn("grace");
+    await shows("loading");
+    late.letGo();
+    await shows("Grace, well");
+    await users.removeUser();
+    await new Promise((wake) => setTimeout(wake));
+    await shows("loading");
+    expect(wire.sent).toHaveLength(2);
+  });
+
+  test("asks for the next person after a login that ended", async () => {
+    wire.once(() => problem(401, "signed_out"));
+    greeting();
+    await shows("nobody, signed_out");
+    await signIn("grace");
+    await shows("Ada, well");
+  });
+
   test("does not ask again once the component is gone", async () => {
     greeting(5);
     await shows("Ada, well");
@@ -179,7 +202,6 @@ describe("the plugin", () => {
 
   test("follows who is signed in, and forgets the tokens with the person", async () => {
     const { box, user } = context();
-    await signIn("ada");
     await box.boxToken();
     await box.boxToken();
     expect(wire.sent).toHaveLength(1);
@@ -231,6 +253,15 @@ describe("the plugin", () => {
     expect(redirect.mock.calls[1]?.[0]).toMatchObject({
       nonce: expect.stringMatching(/^[\w-]{43}$/),
     });
+  });
+
+  test("does not come back with the person who left for a login", async () => {
+    // As the browser does it with a page that it has kept in its memory.
+    vi.spyOn(users, "signinRedirect").mockResolvedValue();
+    const { signIn: leave, user } = context();
+    await vi.waitFor(() => expect(user.value?.profile.sub).toBe("ada"));
+    await leave({ prompt: "login" });
+    expect(user.value).toBeNull();
   });
 
   test("asks at the login for what the service wants of it", async () => {
