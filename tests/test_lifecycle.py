@@ -215,9 +215,9 @@ async def test_a_login_that_will_not_do_is_answered_with_the_one_that_would(
     """RFC 9470 section 3; and it is no bad token, whose number is limited."""
     settings_values["limits"] = {"bad_tokens_per_minute": 1}
     [provider] = settings_values["providers"]
-    for rule, challenge in (
-        ({"allowed_acr": ["urn:acme:mfa", "phr"]}, 'acr_values="urn:acme:mfa phr"'),
-        ({"max_auth_age_s": 300}, 'max_age="300"'),
+    for rule, name, value in (
+        ({"allowed_acr": ["urn:acme:mfa", "phr"]}, "acr_values", "urn:acme:mfa phr"),
+        ({"max_auth_age_s": 300}, "max_age", 300),
     ):
         settings_values["providers"] = [provider | rule]
         settings = Settings.model_validate(settings_values)
@@ -228,8 +228,10 @@ async def test_a_login_that_will_not_do_is_answered_with_the_one_that_would(
                 assert answer.status_code == 401
                 assert answer.json()["code"] == "step_up_required"
                 assert answer.headers["www-authenticate"].endswith(
-                    f'error="insufficient_user_authentication", {challenge}'
+                    f'error="insufficient_user_authentication", {name}="{value}"'
                 )
+            refused = await api.exchange(old, door="oauth")
+            assert (refused.status_code, refused.json()[name]) == (400, value)
 
 
 async def test_sign_out_refuses_older_logins_and_lets_newer_ones_in(
@@ -242,7 +244,7 @@ async def test_sign_out_refuses_older_logins_and_lets_newer_ones_in(
     assert (answer.status_code, answer.json()["code"]) == (401, "signed_out")
     assert 'max_age="0"' in answer.headers["www-authenticate"]
     oauth = await api.exchange(old, door="oauth")
-    assert oauth.json()["reason"] == "signed_out"
+    assert (oauth.json()["reason"], oauth.json()["max_age"]) == ("signed_out", 0)
     await _run(parts, "UPDATE account SET not_before = now() - interval '1 hour'")
     assert (await api.exchange()).status_code == 200
 

@@ -116,6 +116,7 @@ def render(error: SsoBoxError, request_id: str, path: str) -> Response:
             description=error.detail,
             request_id=request_id,
             headers=headers,
+            members=_better_login(error),
         )
     return problem(
         status=error.status,
@@ -192,16 +193,24 @@ def _challenge(error: CredentialError) -> str:
     challenge = f'Bearer realm="{REALM}"'
     if isinstance(error, TokenMissing):
         return challenge
-    if isinstance(error, SignedOut):
-        return f'{challenge}, error="insufficient_user_authentication", max_age="0"'
-    if isinstance(error, StepUpRequired):
-        challenge = f'{challenge}, error="insufficient_user_authentication"'
-        if error.acr_values:
-            challenge += f', acr_values="{" ".join(error.acr_values)}"'
-        if error.max_age_s is not None:
-            challenge += f', max_age="{error.max_age_s}"'
-        return challenge
+    if wanted := _better_login(error):
+        challenge += ', error="insufficient_user_authentication"'
+        return challenge + "".join(f', {k}="{v}"' for k, v in wanted.items())
     return f'{challenge}, error="invalid_token", error_description="{error.detail}"'
+
+
+def _better_login(error: SsoBoxError) -> dict[str, str | int]:
+    """What to ask of the provider, as OpenID Connect Core 3.1.2.1 and RFC 9470 name it."""
+    if isinstance(error, SignedOut):
+        return {"max_age": 0}
+    if not isinstance(error, StepUpRequired):
+        return {}
+    wanted: dict[str, str | int] = {}
+    if error.acr_values:
+        wanted["acr_values"] = " ".join(error.acr_values)
+    if error.max_age_s is not None:
+        wanted["max_age"] = error.max_age_s
+    return wanted
 
 
 def _oauth_status(error: SsoBoxError) -> int:
@@ -218,12 +227,14 @@ def _oauth(
     description: str,
     request_id: str,
     headers: Mapping[str, str],
+    members: Mapping[str, object] | None = None,
 ) -> Response:
     content = {
         "error": error,
         "error_description": description,
         "reason": reason,
         "request_id": request_id,
+        **(members or {}),
     }
     body = json.dumps(content).encode()
     return Response(body, status, headers=dict(headers), media_type="application/json")
