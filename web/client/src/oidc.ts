@@ -1,6 +1,6 @@
 /** The client's questions, answered by a `UserManager` of oidc-client-ts. */
 
-import type { SigninRedirectArgs, UserManager } from "oidc-client-ts";
+import type { SigninRedirectArgs, User, UserManager } from "oidc-client-ts";
 import { type LoginRequired, unreachable } from "./errors.js";
 import type { SsoBox, SsoBoxOptions } from "./index.js";
 import { createNonceProof } from "./nonce.js";
@@ -28,8 +28,8 @@ export function answersOf(
     verifier = undefined;
   });
 
-  async function renewed(): Promise<string | null> {
-    const user = await users.signinSilent().catch(nobody);
+  async function renewed(before: User): Promise<string | null> {
+    const user = await users.signinSilent().catch((error) => nobody(error, before));
     return user?.id_token ?? null;
   }
 
@@ -39,7 +39,7 @@ export function answersOf(
       if (!user?.id_token) return null;
       if (!fresh && user.profile.exp > Date.now() / 1000 + SKEW_S) return user.id_token;
       // One for all who ask meanwhile: a refresh token may be used only once.
-      renewal ??= renewed().finally(() => {
+      renewal ??= renewed(user).finally(() => {
         renewal = undefined;
       });
       return renewal;
@@ -52,6 +52,11 @@ interface LoginState {
   readonly nonceVerifier?: string;
 }
 
+/** What a login can be started with; `state` comes back as that of the user. */
+export type SignInArgs = Omit<SigninRedirectArgs, "nonce" | "state"> & {
+  readonly state?: Readonly<Record<string, unknown>>;
+};
+
 /**
  * Start the login with a nonce that the page can prove to be its own.
  *
@@ -60,10 +65,10 @@ interface LoginState {
  */
 export async function signInWithProof(
   users: Pick<UserManager, "signinRedirect">,
-  args: Omit<SigninRedirectArgs, "nonce" | "state"> = {},
+  args: SignInArgs = {},
 ): Promise<void> {
   const { verifier, nonce } = await createNonceProof();
-  const state: LoginState = { nonceVerifier: verifier };
+  const state: LoginState = { ...args.state, nonceVerifier: verifier };
   await users.signinRedirect({ ...args, nonce, state });
 }
 
@@ -77,14 +82,43 @@ export function demandsOf(
   };
 }
 
+/** End the login at the provider; where that has no log-out, such as Google, here alone. */
+export async function signOutOf(
+  users: Pick<UserManager, "metadataService" | "removeUser" | "signoutRedirect">,
+): Promise<void> {
+  const { metadataService } = users;
+  // One that is away fails below, once the page has forgotten the person.
+  const exit = await metadataService.getEndSessionEndpoint().catch(() => "unknown");
+  await (exit ? users.signoutRedirect() : users.removeUser());
+}
+
+// What a provider answers with (RFC 6749 section 4.1.2, RFC 9207, OpenID sessions).
+const ANSWER = "code state iss session_state error error_description error_uri".split(
+  " ",
+);
+
+/** The code is spent, and has no business in the address or the history. */
+export function dropCode(): void {
+  const url = new URL(location.href);
+  for (const name of ANSWER) url.searchParams.delete(name);
+  if (/[#&](code|error)=/.test(url.hash)) url.hash = "";
+  // A router keeps its own there.
+  history.replaceState(history.state, "", url);
+}
+
 // Of RFC 6749 section 4.1.2.1: the provider's own trouble, and no word on the login.
 const ITS_OWN_TROUBLE = new Set(["server_error", "temporarily_unavailable"]);
 
-/** A provider that says no has ended the login; one that says nothing is away. */
-function nobody(error: unknown): null {
+/**
+ * A provider that says no has ended the login; one that says nothing is away.
+ *
+ * Without a refresh token it was asked in a hidden frame, where many say nothing for good.
+ */
+function nobody(error: unknown, { refresh_token }: User): null {
   const { name, error: code } = error as { name?: string; error?: string | null };
   if (name === "ErrorResponse" && !ITS_OWN_TROUBLE.has(code ?? "")) return null;
-  throw unreachable("provider_unreachable");
+  if (name === "ErrorTimeout" && !refresh_token) return null;
+  throw unreachable("provider_unreachable", error);
 }
 
 /** Forget the tokens of whoever signs out or is followed by somebody else. */

@@ -5,7 +5,7 @@ import {
   WebStorageStateStore,
 } from "oidc-client-ts";
 import { describe, expect, test, vi } from "vitest";
-import { answersOf, forgetWith, signInWithProof } from "../src/oidc.js";
+import { answersOf, forgetWith, signInWithProof, signOutOf } from "../src/oidc.js";
 import { bytesOf, sha256 } from "./wire.js";
 
 const SETTINGS = {
@@ -17,9 +17,9 @@ const SETTINGS = {
   userStore: new WebStorageStateStore({ store: new InMemoryWebStorage() }),
 };
 
-function user(idToken: string, leftS: number): User {
+function user(idToken: string, leftS: number, members: object = {}): User {
   const exp = Math.floor(Date.now() / 1000) + leftS;
-  return { id_token: idToken, profile: { exp } } as unknown as User;
+  return { id_token: idToken, profile: { exp }, ...members } as unknown as User;
 }
 
 function users(present: User | null, renew: () => Promise<User | null>) {
@@ -78,13 +78,20 @@ describe("the ID token", () => {
     failure("TypeError"),
     failure("ErrorTimeout"),
   ])("a provider that is away is not a login that ended: %o", async (trouble) => {
-    const manager = users(user("present", 0), () => Promise.reject(trouble));
+    const present = user("present", 0, { refresh_token: "refresh" });
+    const manager = users(present, () => Promise.reject(trouble));
     await expect(answersOf(manager).getIdToken({ fresh: false })).rejects.toMatchObject(
       {
         code: "provider_unreachable",
       },
     );
   });
+});
+
+test("a hidden frame that stays silent is a login that has to leave the page", async () => {
+  const silence = failure("ErrorTimeout");
+  const manager = users(user("present", 0), () => Promise.reject(silence));
+  expect(await answersOf(manager).getIdToken({ fresh: false })).toBeNull();
 });
 
 test("the nonce that goes out is the hash of the secret that stays", async () => {
@@ -95,6 +102,39 @@ test("the nonce that goes out is the hash of the secret that stays", async () =>
   ];
   expect(bytesOf(args.nonce)).toEqual(await sha256(args.state.nonceVerifier));
   expect(args.login_hint).toBe("ada");
+});
+
+test("what the page wants to find again comes back beside the secret", async () => {
+  const signinRedirect = vi.fn(async () => undefined);
+  await signInWithProof({ signinRedirect }, { state: { returnTo: "/files" } });
+  expect(signinRedirect).toHaveBeenCalledWith(
+    expect.objectContaining({
+      state: { returnTo: "/files", nonceVerifier: expect.any(String) },
+    }),
+  );
+});
+
+describe("signing out", () => {
+  test.each([
+    ["at the provider", { end_session_endpoint: "https://login.example/out" }],
+    ["of this page alone where the provider has no log-out", {}],
+  ])("%s", async (where, metadata) => {
+    const manager = new UserManager({ ...SETTINGS, metadata });
+    const redirect = vi.spyOn(manager, "signoutRedirect").mockResolvedValue();
+    const remove = vi.spyOn(manager, "removeUser");
+    await signOutOf(manager);
+    expect(redirect).toHaveBeenCalledTimes(where === "at the provider" ? 1 : 0);
+    expect(remove).toHaveBeenCalledTimes(where === "at the provider" ? 0 : 1);
+  });
+
+  test("fails where the provider is away", async () => {
+    vi.stubGlobal("fetch", () => Promise.reject(new TypeError("Failed to fetch")));
+    const manager = new UserManager(SETTINGS);
+    // The library's own: it forgets the person, and then finds nobody to go to.
+    const away = new TypeError("Failed to fetch");
+    vi.spyOn(manager, "signoutRedirect").mockRejectedValue(away);
+    await expect(signOutOf(manager)).rejects.toBe(away);
+  });
 });
 
 test("the secret of the login is told to the client, until the sign-out", async () => {

@@ -9,10 +9,13 @@ import {
 import {
   answersOf,
   demandsOf,
+  dropCode,
   forgetWith,
+  type SignInArgs,
   signInWithProof,
+  signOutOf,
 } from "@sso-box/client/oidc";
-import type { SigninRedirectArgs, UserManager } from "oidc-client-ts";
+import type { User, UserManager } from "oidc-client-ts";
 import {
   createContext,
   type ReactNode,
@@ -21,7 +24,7 @@ import {
   useMemo,
   useState,
 } from "react";
-import { AuthProvider } from "react-oidc-context";
+import { AuthProvider, useAuth } from "react-oidc-context";
 
 export interface SsoBoxProviderProps
   extends Pick<SsoBoxOptions, "baseUrl" | "boxOrigins"> {
@@ -29,6 +32,8 @@ export interface SsoBoxProviderProps
   readonly userManager: UserManager;
   /** Prove each login to be this page's own: see `nonce_proof` in the configuration. */
   readonly nonceProof?: boolean;
+  /** A login has come back: the place for a router to go where the person was. */
+  readonly onSignedIn?: (user: User) => void;
   readonly children?: ReactNode;
 }
 
@@ -36,8 +41,15 @@ export interface SsoBoxContext {
   readonly box: SsoBox;
   /** Why the person has to log in again, null while all is well. */
   readonly loginRequired: LoginRequired | null;
-  /** Leaves the page, with what the service wants of the login (RFC 9470). */
-  signIn(args?: SigninRedirectArgs): Promise<void>;
+  /** What went wrong with the login, on its way there or back. */
+  readonly error: Error | null;
+  /**
+   * Leaves the page, with what the service wants of the login (RFC 9470). Where that
+   * does not work it rejects, and `error` says so.
+   */
+  signIn(args?: SignInArgs): Promise<void>;
+  /** End the login of this page and at the provider, where that has a log-out. */
+  signOut(): Promise<void>;
   /** End every Box token of this person, then the login at the provider. */
   signOutEverywhere(): Promise<void>;
 }
@@ -46,8 +58,12 @@ const Context = createContext<SsoBoxContext | null>(null);
 
 /** Below it `useAuth` of react-oidc-context works as well. */
 export function SsoBoxProvider({ children, ...props }: SsoBoxProviderProps) {
+  function cameBack(user: User | undefined): void {
+    dropCode();
+    if (user) props.onSignedIn?.(user);
+  }
   return (
-    <AuthProvider userManager={props.userManager} onSigninCallback={dropCode}>
+    <AuthProvider userManager={props.userManager} onSigninCallback={cameBack}>
       <BoxProvider {...props}>{children}</BoxProvider>
     </AuthProvider>
   );
@@ -63,6 +79,11 @@ function BoxProvider(props: SsoBoxProviderProps) {
   const { userManager, baseUrl, nonceProof = false, children } = props;
   const boxOrigins = props.boxOrigins?.join(" ") ?? "";
   const [loginRequired, setLoginRequired] = useState<LoginRequired | null>(null);
+  const [notLeft, setNotLeft] = useState<Error | null>(null);
+  const { error: notBack } = useAuth();
+  useEffect(() => {
+    if (notBack?.source === "signinCallback") dropCode();
+  }, [notBack]);
   const box = useMemo(() => {
     const { getIdToken, getNonceVerifier } = answersOf(userManager);
     return createSsoBox({
@@ -86,23 +107,25 @@ function BoxProvider(props: SsoBoxProviderProps) {
     () => ({
       box,
       loginRequired,
-      signIn: (args) => {
+      error: notLeft ?? notBack ?? null,
+      async signIn(args) {
         const all = { ...demandsOf(loginRequired), ...args };
-        return nonceProof
-          ? signInWithProof(userManager, all)
-          : userManager.signinRedirect(all);
+        setNotLeft(null);
+        try {
+          if (nonceProof) await signInWithProof(userManager, all);
+          else await userManager.signinRedirect(all);
+        } catch (error) {
+          setNotLeft(error as Error);
+          throw error;
+        }
       },
+      signOut: () => signOutOf(userManager),
       async signOutEverywhere() {
         await box.signOutEverywhere();
-        await userManager.signoutRedirect();
+        await signOutOf(userManager);
       },
     }),
-    [box, loginRequired, nonceProof, userManager],
+    [box, loginRequired, notLeft, notBack, nonceProof, userManager],
   );
   return <Context.Provider value={context}>{children}</Context.Provider>;
-}
-
-/** The code is spent, and has no business in the address or the history. */
-function dropCode(): void {
-  history.replaceState(null, "", location.pathname);
 }

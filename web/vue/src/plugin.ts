@@ -9,10 +9,13 @@ import {
 import {
   answersOf,
   demandsOf,
+  dropCode,
   forgetWith,
+  type SignInArgs,
   signInWithProof,
+  signOutOf,
 } from "@sso-box/client/oidc";
-import type { SigninRedirectArgs, User, UserManager } from "oidc-client-ts";
+import type { User, UserManager } from "oidc-client-ts";
 import { type App, type InjectionKey, inject, type Ref, ref, shallowRef } from "vue";
 
 export interface SsoBoxPluginOptions
@@ -20,6 +23,8 @@ export interface SsoBoxPluginOptions
   readonly userManager: UserManager;
   /** Prove each login to be this page's own: see `nonce_proof` in the configuration. */
   readonly nonceProof?: boolean;
+  /** A login has come back: the place for a router to go where the person was. */
+  readonly onSignedIn?: (user: User) => void;
 }
 
 export interface SsoBoxContext {
@@ -28,12 +33,17 @@ export interface SsoBoxContext {
   readonly user: Readonly<Ref<User | null>>;
   /** True until a login that comes back has been looked at. */
   readonly isLoading: Readonly<Ref<boolean>>;
-  /** What went wrong with the login. */
+  /** What went wrong with the login, on its way there or back. */
   readonly error: Readonly<Ref<Error | null>>;
   /** Why the person has to log in again, null while all is well. */
   readonly loginRequired: Readonly<Ref<LoginRequired | null>>;
-  /** Leaves the page, with what the service wants of the login (RFC 9470). */
-  signIn(args?: SigninRedirectArgs): Promise<void>;
+  /**
+   * Leaves the page, with what the service wants of the login (RFC 9470). Where that
+   * does not work it rejects, and `error` says so.
+   */
+  signIn(args?: SignInArgs): Promise<void>;
+  /** End the login of this page and at the provider, where that has a log-out. */
+  signOut(): Promise<void>;
   /** End every Box token of this person, then the login at the provider. */
   signOutEverywhere(): Promise<void>;
 }
@@ -57,7 +67,8 @@ export function useSsoBox(): SsoBoxContext {
   return context;
 }
 
-function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOptions) {
+function start(all: SsoBoxPluginOptions) {
+  const { userManager, nonceProof = false, onSignedIn, ...options } = all;
   const user = shallowRef<User | null>(null);
   const isLoading = ref(true);
   const error = shallowRef<Error | null>(null);
@@ -90,18 +101,24 @@ function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOpti
     isLoading,
     error,
     loginRequired,
-    signIn(args) {
-      const all = { ...demandsOf(loginRequired.value), ...args };
-      return nonceProof
-        ? signInWithProof(userManager, all)
-        : userManager.signinRedirect(all);
+    async signIn(args) {
+      const wanted = { ...demandsOf(loginRequired.value), ...args };
+      error.value = null;
+      try {
+        if (nonceProof) await signInWithProof(userManager, wanted);
+        else await userManager.signinRedirect(wanted);
+      } catch (reason) {
+        error.value = reason as Error;
+        throw reason;
+      }
     },
+    signOut: () => signOutOf(userManager),
     async signOutEverywhere() {
       await box.signOutEverywhere();
-      await userManager.signoutRedirect();
+      await signOutOf(userManager);
     },
   };
-  comeBack(userManager)
+  comeBack(userManager, onSignedIn)
     .then((known) => {
       user.value = known;
     })
@@ -114,15 +131,15 @@ function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOpti
   return { context, stop: () => stops.forEach((stop) => void stop()) };
 }
 
-async function comeBack(userManager: UserManager): Promise<User | null> {
+async function comeBack(
+  userManager: UserManager,
+  onSignedIn: SsoBoxPluginOptions["onSignedIn"],
+): Promise<User | null> {
   const query = new URLSearchParams(location.search);
   if (!query.has("state") || !(query.has("code") || query.has("error"))) {
     return userManager.getUser();
   }
-  try {
-    return (await userManager.signinCallback()) ?? null;
-  } finally {
-    // The code is spent, and has no business in the address or the history.
-    history.replaceState(null, "", location.pathname);
-  }
+  const user = await userManager.signinCallback().finally(dropCode);
+  if (user) onSignedIn?.(user);
+  return user ?? null;
 }
