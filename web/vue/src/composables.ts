@@ -90,7 +90,7 @@ export function useMe({ every }: MeOptions = {}): Asked<Me, SsoBoxError> {
       asking -= 1;
     }
   });
-  if (every !== undefined) {
+  if (every !== undefined && typeof window !== "undefined") {
     const timer = setInterval(() => {
       const isLookedAt = document.visibilityState === "visible";
       const isOfUse = !isLoading.value && !loginRequired.value;

@@ -118,6 +118,8 @@ function start(all: SsoBoxPluginOptions) {
       await signOutOf(userManager);
     },
   };
+  // On a server nobody is signed in, and nothing is known yet.
+  if (typeof window === "undefined") return { context, stop: () => {} };
   comeBack(userManager, onSignedIn)
     .then((known) => {
       user.value = known;
