@@ -97,6 +97,16 @@ const ANSWER = "code state iss session_state error error_description error_uri".
   " ",
 );
 
+// What a login without a page is refused with (OpenID Connect Core section 3.1.2.6).
+const NOBODY_KNOWN = /^(login|interaction|consent|account_selection)_required$/;
+
+/** What went wrong with a login; that nobody was known at the provider is no trouble. */
+export function troubleOf(error: unknown): Error | null {
+  const { innerError = error } = error as { innerError?: unknown };
+  const { error: code } = innerError as { error?: string | null };
+  return NOBODY_KNOWN.test(code ?? "") ? null : (error as Error);
+}
+
 /** The code is spent, and has no business in the address or the history. */
 export function dropCode(): void {
   const url = new URL(location.href);

@@ -14,6 +14,7 @@ import {
   type SignInArgs,
   signInWithProof,
   signOutOf,
+  troubleOf,
 } from "@sso-box/client/oidc";
 import type { User, UserManager } from "oidc-client-ts";
 import {
@@ -107,7 +108,7 @@ function BoxProvider(props: SsoBoxProviderProps) {
     () => ({
       box,
       loginRequired,
-      error: notLeft ?? notBack ?? null,
+      error: notLeft ?? (notBack ? troubleOf(notBack) : null),
       async signIn(args) {
         const all = { ...demandsOf(loginRequired), ...args };
         setNotLeft(null);

@@ -217,6 +217,15 @@ describe("the provider", () => {
     expect(location.search).toBe("");
   });
 
+  test("makes no fuss where the provider knows nobody", async () => {
+    history.replaceState(null, "", "/?error=login_required&state=abc");
+    const nobody = Object.assign(new Error("who?"), { error: "login_required" });
+    vi.spyOn(users, "signinCallback").mockRejectedValue(nobody);
+    context();
+    await waitFor(() => expect(location.search).toBe(""));
+    expect(screen.getByText("all is well")).toBeTruthy();
+  });
+
   test("says where the login cannot be started, until it can", async () => {
     const redirect = vi.spyOn(users, "signinRedirect");
     redirect.mockRejectedValueOnce(new Error("Failed to fetch"));

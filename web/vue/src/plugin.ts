@@ -14,6 +14,7 @@ import {
   type SignInArgs,
   signInWithProof,
   signOutOf,
+  troubleOf,
 } from "@sso-box/client/oidc";
 import type { User, UserManager } from "oidc-client-ts";
 import { type App, type InjectionKey, inject, type Ref, ref, shallowRef } from "vue";
@@ -125,7 +126,7 @@ function start(all: SsoBoxPluginOptions) {
       user.value = known;
     })
     .catch((reason) => {
-      error.value = reason;
+      error.value = troubleOf(reason);
     })
     .finally(() => {
       isLoading.value = false;

@@ -229,6 +229,15 @@ describe("the plugin", () => {
     expect(history.state).toEqual({ position: 3 });
   });
 
+  test("makes no fuss where the provider knows nobody", async () => {
+    history.replaceState(null, "", "/?error=login_required&state=abc");
+    const nobody = Object.assign(new Error("who?"), { error: "login_required" });
+    vi.spyOn(users, "signinCallback").mockRejectedValue(nobody);
+    const { error, isLoading } = context();
+    await vi.waitFor(() => expect(isLoading.value).toBe(false));
+    expect(error.value).toBeNull();
+  });
+
   test("says where the login cannot be started, until it can", async () => {
     const redirect = vi.spyOn(users, "signinRedirect");
     redirect.mockRejectedValueOnce(new Error("Failed to fetch"));
