@@ -142,7 +142,10 @@ async function comeBack(
   if (!query.has("state") || !(query.has("code") || query.has("error"))) {
     return userManager.getUser();
   }
-  const user = await userManager.signinCallback().finally(dropCode);
+  const answer = location.href;
+  // At once: a router that is installed next would put it back into the address.
+  dropCode();
+  const user = await userManager.signinCallback(answer);
   if (user) onSignedIn?.(user);
   return user ?? null;
 }

@@ -256,8 +256,12 @@ describe("the plugin", () => {
       .mockResolvedValue(person("grace"));
     const { user, isLoading } = context();
     expect(isLoading.value).toBe(true);
+    // Before a router could read it.
+    expect(location.search).toBe("");
     await vi.waitFor(() => expect(isLoading.value).toBe(false));
-    expect(callback).toHaveBeenCalledOnce();
+    expect(callback).toHaveBeenCalledExactlyOnceWith(
+      expect.stringContaining("/?code=spent&state=abc"),
+    );
     expect(user.value?.profile.sub).toBe("grace");
     expect(location.search).toBe("");
   });
