@@ -21,7 +21,10 @@ export function answersOf(
 ): Answers {
   let verifier: string | undefined;
   let renewal: Promise<string | null> | undefined;
-  users.events.addUserLoaded(({ state }) => {
+  let aheadS = 0;
+  users.events.addUserLoaded(({ state, profile }) => {
+    // The page's clock may be off: what has just come has just been issued.
+    aheadS = Date.now() / 1000 - profile.iat;
     verifier = (state as LoginState | undefined)?.nonceVerifier ?? verifier;
   });
   users.events.addUserUnloaded(() => {
@@ -37,7 +40,8 @@ export function answersOf(
     async getIdToken({ fresh }) {
       const user = await users.getUser();
       if (!user?.id_token) return null;
-      if (!fresh && user.profile.exp > Date.now() / 1000 + SKEW_S) return user.id_token;
+      const now = Date.now() / 1000 - aheadS;
+      if (!fresh && user.profile.exp > now + SKEW_S) return user.id_token;
       // One for all who ask meanwhile: a refresh token may be used only once.
       renewal ??= renewed(user).finally(() => {
         renewal = undefined;

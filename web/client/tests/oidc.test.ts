@@ -43,6 +43,19 @@ describe("the ID token", () => {
     expect(await answersOf(manager).getIdToken({ fresh: false })).toBe("new");
   });
 
+  test("is not renewed over and over where the page's clock is ahead", async () => {
+    const hourOld = user("present", -3600);
+    const now = Math.floor(Date.now() / 1000);
+    Object.assign(hourOld.profile, { iat: now - 7200 });
+    const manager = users(hourOld, async () => user("new", 300));
+    const { getIdToken } = answersOf(manager);
+    await manager.events.load(hourOld);
+    expect(await getIdToken({ fresh: false })).toBe("present");
+    vi.useFakeTimers({ now: Date.now() + 3_580_000 });
+    expect(await getIdToken({ fresh: false })).toBe("new");
+    vi.useRealTimers();
+  });
+
   test("is renewed where the service refused it", async () => {
     const manager = users(user("present", 300), async () => user("new", 300));
     expect(await answersOf(manager).getIdToken({ fresh: true })).toBe("new");
@@ -140,9 +153,10 @@ describe("signing out", () => {
 test("the secret of the login is told to the client, until the sign-out", async () => {
   const { events, ...rest } = users(null, async () => null);
   const { getNonceVerifier } = answersOf({ events, ...rest });
-  await events.load({ state: { nonceVerifier: "secret" } } as User);
+  const profile = { iat: 0 };
+  await events.load({ profile, state: { nonceVerifier: "secret" } } as User);
   expect(await getNonceVerifier()).toBe("secret");
-  await events.load({ state: undefined } as User); // a renewal carries none
+  await events.load({ profile, state: undefined } as User); // a renewal carries none
   expect(await getNonceVerifier()).toBe("secret");
   await events.unload();
   expect(await getNonceVerifier()).toBeUndefined();

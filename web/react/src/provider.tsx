@@ -33,8 +33,11 @@ export interface SsoBoxProviderProps
   readonly userManager: UserManager;
   /** Prove each login to be this page's own: see `nonce_proof` in the configuration. */
   readonly nonceProof?: boolean;
-  /** A login has come back: the place for a router to go where the person was. */
-  readonly onSignedIn?: (user: User) => void;
+  /**
+   * A login has come back, or to nothing (null), and its answer is out of the address:
+   * the place for a router to go where the person was.
+   */
+  readonly onReturn?: (user: User | null) => void;
   readonly children?: ReactNode;
 }
 
@@ -61,7 +64,7 @@ const Context = createContext<SsoBoxContext | null>(null);
 export function SsoBoxProvider({ children, ...props }: SsoBoxProviderProps) {
   function cameBack(user: User | undefined): void {
     dropCode();
-    if (user) props.onSignedIn?.(user);
+    props.onReturn?.(user ?? null);
   }
   return (
     <AuthProvider userManager={props.userManager} onSigninCallback={cameBack}>
@@ -82,8 +85,11 @@ function BoxProvider(props: SsoBoxProviderProps) {
   const [loginRequired, setLoginRequired] = useState<LoginRequired | null>(null);
   const [notLeft, setNotLeft] = useState<Error | null>(null);
   const { error: notBack } = useAuth();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once for each that fails
   useEffect(() => {
-    if (notBack?.source === "signinCallback") dropCode();
+    if (notBack?.source !== "signinCallback") return;
+    dropCode();
+    props.onReturn?.(null);
   }, [notBack]);
   const box = useMemo(() => {
     const { getIdToken, getNonceVerifier } = answersOf(userManager);

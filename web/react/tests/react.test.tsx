@@ -202,9 +202,9 @@ describe("the provider", () => {
       userState: { returnTo: "/x" },
     });
     vi.spyOn(users, "signinCallback").mockResolvedValue(back);
-    const onSignedIn = vi.fn();
-    context({ onSignedIn });
-    await waitFor(() => expect(onSignedIn).toHaveBeenCalledWith(back));
+    const onReturn = vi.fn();
+    context({ onReturn });
+    await waitFor(() => expect(onReturn).toHaveBeenCalledWith(back));
     expect(location.href.slice(location.origin.length)).toBe("/files?sort=name#top");
     expect(history.state).toEqual({ idx: 3 });
   });
@@ -212,8 +212,10 @@ describe("the provider", () => {
   test("says why a login came to nothing, and tries its answer once only", async () => {
     history.replaceState(null, "", "/?error=access_denied&state=abc");
     vi.spyOn(users, "signinCallback").mockRejectedValue(new Error("access_denied"));
-    context();
+    const onReturn = vi.fn();
+    context({ onReturn });
     await screen.findByText("access_denied");
+    expect(onReturn).toHaveBeenCalledExactlyOnceWith(null);
     expect(location.search).toBe("");
   });
 

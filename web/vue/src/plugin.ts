@@ -24,8 +24,11 @@ export interface SsoBoxPluginOptions
   readonly userManager: UserManager;
   /** Prove each login to be this page's own: see `nonce_proof` in the configuration. */
   readonly nonceProof?: boolean;
-  /** A login has come back: the place for a router to go where the person was. */
-  readonly onSignedIn?: (user: User) => void;
+  /**
+   * A login has come back, or to nothing (null), and its answer is out of the address:
+   * the place for a router to go where the person was.
+   */
+  readonly onReturn?: (user: User | null) => void;
 }
 
 export interface SsoBoxContext {
@@ -69,7 +72,7 @@ export function useSsoBox(): SsoBoxContext {
 }
 
 function start(all: SsoBoxPluginOptions) {
-  const { userManager, nonceProof = false, onSignedIn, ...options } = all;
+  const { userManager, nonceProof = false, onReturn, ...options } = all;
   const user = shallowRef<User | null>(null);
   const isLoading = ref(true);
   const error = shallowRef<Error | null>(null);
@@ -121,7 +124,7 @@ function start(all: SsoBoxPluginOptions) {
   };
   // On a server nobody is signed in, and nothing is known yet.
   if (typeof window === "undefined") return { context, stop: () => {} };
-  comeBack(userManager, onSignedIn)
+  comeBack(userManager, onReturn)
     .then((known) => {
       user.value = known;
     })
@@ -136,16 +139,18 @@ function start(all: SsoBoxPluginOptions) {
 
 async function comeBack(
   userManager: UserManager,
-  onSignedIn: SsoBoxPluginOptions["onSignedIn"],
+  onReturn: SsoBoxPluginOptions["onReturn"],
 ): Promise<User | null> {
   const query = new URLSearchParams(location.search);
   if (!query.has("state") || !(query.has("code") || query.has("error"))) {
     return userManager.getUser();
   }
-  const answer = location.href;
-  // At once: a router that is installed next would put it back into the address.
-  dropCode();
-  const user = await userManager.signinCallback(answer);
-  if (user) onSignedIn?.(user);
-  return user ?? null;
+  let user: User | null = null;
+  try {
+    user = (await userManager.signinCallback()) ?? null;
+    return user;
+  } finally {
+    dropCode();
+    onReturn?.(user);
+  }
 }
