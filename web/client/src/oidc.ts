@@ -1,6 +1,11 @@
 /** The client's questions, answered by a `UserManager` of oidc-client-ts. */
 
-import type { SigninRedirectArgs, User, UserManager } from "oidc-client-ts";
+import type {
+  SigninRedirectArgs,
+  SignoutRedirectArgs,
+  User,
+  UserManager,
+} from "oidc-client-ts";
 import { type LoginRequired, unreachable } from "./errors.js";
 import type { SsoBox, SsoBoxOptions } from "./index.js";
 import { createNonceProof } from "./nonce.js";
@@ -89,11 +94,12 @@ export function demandsOf(
 /** End the login at the provider; where that has no log-out, such as Google, here alone. */
 export async function signOutOf(
   users: Pick<UserManager, "metadataService" | "removeUser" | "signoutRedirect">,
+  args?: SignoutRedirectArgs,
 ): Promise<void> {
   const { metadataService } = users;
   // One that is away fails below, once the page has forgotten the person.
   const exit = await metadataService.getEndSessionEndpoint().catch(() => "unknown");
-  await (exit ? users.signoutRedirect() : users.removeUser());
+  await (exit ? users.signoutRedirect(args) : users.removeUser());
 }
 
 // What a provider answers with (RFC 6749 section 4.1.2, RFC 9207, OpenID sessions).

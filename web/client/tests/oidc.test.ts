@@ -135,8 +135,10 @@ describe("signing out", () => {
     const manager = new UserManager({ ...SETTINGS, metadata });
     const redirect = vi.spyOn(manager, "signoutRedirect").mockResolvedValue();
     const remove = vi.spyOn(manager, "removeUser");
-    await signOutOf(manager);
-    expect(redirect).toHaveBeenCalledTimes(where === "at the provider" ? 1 : 0);
+    const args = { extraQueryParams: { client_id: "spa" } };
+    await signOutOf(manager, args);
+    const calls = where === "at the provider" ? [[args]] : [];
+    expect(redirect.mock.calls).toEqual(calls);
     expect(remove).toHaveBeenCalledTimes(where === "at the provider" ? 0 : 1);
   });
 

@@ -16,7 +16,7 @@ import {
   signOutOf,
   troubleOf,
 } from "@sso-box/client/oidc";
-import type { User, UserManager } from "oidc-client-ts";
+import type { SignoutRedirectArgs, User, UserManager } from "oidc-client-ts";
 import {
   createContext,
   type ReactNode,
@@ -53,9 +53,9 @@ export interface SsoBoxContext {
    */
   signIn(args?: SignInArgs): Promise<void>;
   /** End the login of this page and at the provider, where that has a log-out. */
-  signOut(): Promise<void>;
+  signOut(args?: SignoutRedirectArgs): Promise<void>;
   /** End every Box token of this person, then the login at the provider. */
-  signOutEverywhere(): Promise<void>;
+  signOutEverywhere(args?: SignoutRedirectArgs): Promise<void>;
 }
 
 const Context = createContext<SsoBoxContext | null>(null);
@@ -126,10 +126,10 @@ function BoxProvider(props: SsoBoxProviderProps) {
           throw error;
         }
       },
-      signOut: () => signOutOf(userManager),
-      async signOutEverywhere() {
+      signOut: (args) => signOutOf(userManager, args),
+      async signOutEverywhere(args) {
         await box.signOutEverywhere();
-        await signOutOf(userManager);
+        await signOutOf(userManager, args);
       },
     }),
     [box, loginRequired, notLeft, notBack, nonceProof, userManager],

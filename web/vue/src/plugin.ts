@@ -16,7 +16,7 @@ import {
   signOutOf,
   troubleOf,
 } from "@sso-box/client/oidc";
-import type { User, UserManager } from "oidc-client-ts";
+import type { SignoutRedirectArgs, User, UserManager } from "oidc-client-ts";
 import { type App, type InjectionKey, inject, type Ref, ref, shallowRef } from "vue";
 
 export interface SsoBoxPluginOptions
@@ -47,9 +47,9 @@ export interface SsoBoxContext {
    */
   signIn(args?: SignInArgs): Promise<void>;
   /** End the login of this page and at the provider, where that has a log-out. */
-  signOut(): Promise<void>;
+  signOut(args?: SignoutRedirectArgs): Promise<void>;
   /** End every Box token of this person, then the login at the provider. */
-  signOutEverywhere(): Promise<void>;
+  signOutEverywhere(args?: SignoutRedirectArgs): Promise<void>;
 }
 
 const KEY: InjectionKey<SsoBoxContext> = Symbol("sso-box");
@@ -116,10 +116,10 @@ function start(all: SsoBoxPluginOptions) {
         throw reason;
       }
     },
-    signOut: () => signOutOf(userManager),
-    async signOutEverywhere() {
+    signOut: (args) => signOutOf(userManager, args),
+    async signOutEverywhere(args) {
       await box.signOutEverywhere();
-      await signOutOf(userManager);
+      await signOutOf(userManager, args);
     },
   };
   // On a server nobody is signed in, and nothing is known yet.
