@@ -8,7 +8,7 @@ const LIMIT = 4096;
 const [{ output }] = await build({
   configFile: false,
   logLevel: "error",
-  resolve: { conditions: ["source"] },
+  resolve: { conditions: ["sso-box-source"] },
   build: {
     write: false,
     target: "es2022",

@@ -1,8 +1,8 @@
 import { defineConfig } from "vitest/config";
 
 // Tests run on the sources of the packages, not on what was built last.
-const resolve = { conditions: ["source"] };
-const ssr = { resolve: { conditions: ["source"] } };
+const resolve = { conditions: ["sso-box-source"] };
+const ssr = { resolve: { conditions: ["sso-box-source"] } };
 
 export default defineConfig({
   test: {

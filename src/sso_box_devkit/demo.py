@@ -6,6 +6,7 @@ import shlex
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -29,8 +30,21 @@ _WATCH_S = 0.2
 @click.option("--box-port", default=8100, show_default=True)
 @click.option("--idp-port", default=8200, show_default=True)
 @click.option("--web-port", default=5173, show_default=True)
+@click.option(
+    "--origin",
+    "origins",
+    multiple=True,
+    help="Where a page of yours is, such as http://localhost:5174: the API and Box"
+    " answer it, too. Can be repeated.",
+)
 def demo(
-    *, check: bool, api_port: int, box_port: int, idp_port: int, web_port: int
+    *,
+    check: bool,
+    api_port: int,
+    box_port: int,
+    idp_port: int,
+    web_port: int,
+    origins: tuple[str, ...],
 ) -> None:
     """Start the whole stack on loopback; a busy port is replaced by a free one.
 
@@ -45,12 +59,16 @@ def demo(
         StopSignals() as stop,
         tempfile.TemporaryDirectory(prefix="sso-box-demo-") as folder,
     ):
-        sys.exit(run(Path(folder), ports, stop))
+        sys.exit(run(Path(folder), ports, origins, stop))
 
 
-def _serve(folder: Path, ports: Ports, stop: StopSignals) -> int:
+def _serve(
+    folder: Path, ports: Ports, origins: Sequence[str], stop: StopSignals
+) -> int:
     try:
-        with running_stack(folder, ports, stop=stop, progress=_progress) as stack:
+        with running_stack(
+            folder, ports, origins, stop=stop, progress=_progress
+        ) as stack:
             click.echo(_welcome(stack))
             while True:
                 stop.check()
@@ -63,12 +81,16 @@ def _serve(folder: Path, ports: Ports, stop: StopSignals) -> int:
         return 1
 
 
-def _check(folder: Path, ports: Ports, stop: StopSignals) -> int:
+def _check(
+    folder: Path, ports: Ports, origins: Sequence[str], stop: StopSignals
+) -> int:
     began = time.monotonic()
     seen: dict[str, object] = {"ok": False}
     timings: dict[str, float] = {}
     try:
-        with running_stack(folder, ports, stop=stop, progress=_progress) as stack:
+        with running_stack(
+            folder, ports, origins, stop=stop, progress=_progress
+        ) as stack:
             timings["start_s"] = _since(began)
             seen |= run_check(stack, stop=stop, progress=_progress)
             timings["check_s"] = _since(began) - timings["start_s"]

@@ -104,16 +104,20 @@ def choose_ports(preferred: Ports) -> Ports:
 def running_stack(
     folder: Path,
     ports: Ports,
+    origins: Sequence[str] = (),
     *,
     stop: StopSignals,
     progress: Callable[[str], None],
 ) -> Iterator[Stack]:
     """Start everything with its files in ``folder``; stop all of it at the end.
 
+    Pages at ``origins`` may call it as the demo's own may.
     Raises ChildFailed where a part does not start, StopRequested where ``stop`` was.
     """
     with ExitStack() as cleanup:
-        starting = _Starting(folder, ports, cleanup, stop, progress)
+        starting = _Starting(
+            folder, ports, origins, cleanup, stop=stop, progress=progress
+        )
         env = starting.third_parties()
         starting.api(env)
         web_url = starting.page() if _PAGE.is_dir() else None
@@ -136,7 +140,9 @@ class _Starting:
         self,
         folder: Path,
         ports: Ports,
+        origins: Sequence[str],
         cleanup: ExitStack,
+        *,
         stop: StopSignals,
         progress: Callable[[str], None],
     ) -> None:
@@ -147,6 +153,7 @@ class _Starting:
         self.web_origins = [
             f"http://{host}:{ports.web}" for host in ("localhost", HOST)
         ]
+        self.allowed_origins = [*self.web_origins, *origins]
         self.children: list[Child] = []
         self._ports = ports
         self._folder = folder
@@ -170,7 +177,7 @@ class _Starting:
             self._cleanup.callback(server.stop)
         self.children.append(server.child)
         self._await(box, f"{self.box_url}/_emulator/requests")
-        self._open_box_to_the_page()
+        self._open_box_to_pages()
         self._await(idp, f"{self.idp_url}/.well-known/openid-configuration")
         return {
             **self._environment(server.url, _require(key.result()), config_file),
@@ -196,9 +203,9 @@ class _Starting:
         self._await(page, f"http://{HOST}:{self._ports.web}/config.json")
         return self.web_origins[0]
 
-    def _open_box_to_the_page(self) -> None:
+    def _open_box_to_pages(self) -> None:
         with local_http() as http:
-            domains = {"cors_domains": self.web_origins}
+            domains = {"cors_domains": self.allowed_origins}
             url = f"{self.box_url}/_emulator/settings"
             http.patch(url, json=domains).raise_for_status()
 
@@ -222,7 +229,7 @@ class _Starting:
             "SSO_BOX_BOX__UPLOAD_URL": f"{self.box_url}/api",
             "SSO_BOX_PROVIDERS": json.dumps([provider]),
             "SSO_BOX_ALLOW_LOOPBACK_HTTP": "true",
-            "SSO_BOX_CORS_ORIGINS": json.dumps(self.web_origins),
+            "SSO_BOX_CORS_ORIGINS": json.dumps(self.allowed_origins),
         }
 
     def _template(self) -> Path:

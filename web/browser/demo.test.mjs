@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, test } from "node:test";
 import { startBrowser, Window } from "./browser.mjs";
-import { startStack } from "./stack.mjs";
+import { OWN_ORIGIN, startStack } from "./stack.mjs";
 
 const NOTE = "A note to look at.\n";
 const PNG =
@@ -60,6 +60,22 @@ async function stands(name, content, folder) {
     return items.some((item) => item.name === name && item.sha1 === sha1(content));
   });
 }
+
+step("a page of one's own is answered, and a stranger's is not", async () => {
+  for (const [origin, allowed] of [
+    [OWN_ORIGIN, OWN_ORIGIN],
+    ["http://localhost:5999", null],
+  ]) {
+    const headers = { Origin: origin, "Access-Control-Request-Method": "GET" };
+    const answer = await fetch(`${stack.api}/v1/me`, { method: "OPTIONS", headers });
+    assert.equal(answer.headers.get("Access-Control-Allow-Origin"), allowed);
+    const { access_token } = await stack.boxToken("kurt");
+    const authorized = { Origin: origin, Authorization: `Bearer ${access_token}` };
+    const items = `${stack.box}/2.0/folders/0/items`;
+    const { status } = await fetch(items, { headers: authorized });
+    assert.equal(status, allowed ? 200 : 403);
+  }
+});
 
 step("nobody is signed in: the page says what to do", async () => {
   ada = await Window.open(browser);

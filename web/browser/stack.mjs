@@ -7,9 +7,18 @@ import { createInterface } from "node:readline";
 
 const PYTHON = new URL("../../.venv/bin/python", import.meta.url).pathname;
 const PORTS = ["api", "box", "idp", "web"].flatMap((part) => [`--${part}-port`, "0"]);
+/** Of a page that is not the demo's. */
+export const OWN_ORIGIN = "http://localhost:5174";
 
 export async function startStack() {
-  const child = spawn(PYTHON, ["-m", "sso_box_devkit", "demo", ...PORTS]);
+  const child = spawn(PYTHON, [
+    "-m",
+    "sso_box_devkit",
+    "demo",
+    ...PORTS,
+    "--origin",
+    OWN_ORIGIN,
+  ]);
   const said = [];
   child.stderr.on("data", (text) => said.push(String(text)));
   const found = {};

@@ -5,7 +5,7 @@ import { defineConfig } from "vite";
 export default defineConfig({
   base: "/vue/",
   plugins: [vue()],
-  resolve: { conditions: ["source", "module", "browser"] },
+  resolve: { conditions: ["sso-box-source", "module", "browser"] },
   build: {
     target: "es2022",
     outDir: "../demo/dist/vue",

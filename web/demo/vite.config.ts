@@ -37,6 +37,6 @@ function boxElements(): Plugin {
 
 export default defineConfig({
   plugins: [react(), boxElements()],
-  resolve: { conditions: ["source", "module", "browser"] },
+  resolve: { conditions: ["sso-box-source", "module", "browser"] },
   build: { target: "es2022", modulePreload: { polyfill: false } },
 });

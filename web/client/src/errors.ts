@@ -68,9 +68,14 @@ export function notSignedIn(): LoginRequired {
   });
 }
 
-export function unreachable(code: string): Unavailable {
-  const detail = "No answer came; the network or the server may be down.";
-  return new Unavailable({ code, title: "Unreachable", detail, status: 0 });
+/** Of a browser's own error, which says no more than that: it keeps the reason to itself. */
+export function unreachable(code: string, cause?: unknown): Unavailable {
+  const detail =
+    "No answer came: the network or the server may be down, or the server does not" +
+    " know the origin of this page.";
+  const error = new Unavailable({ code, title: "Unreachable", detail, status: 0 });
+  error.cause = cause;
+  return error;
 }
 
 /** The error that an answer other than 2xx stands for. */

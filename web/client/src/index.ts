@@ -12,6 +12,7 @@ import {
   elementsToken,
 } from "./elements.js";
 import { sha256Hex } from "./encoding.js";
+import { unreachable } from "./errors.js";
 import type {
   SchemaConfigResponse,
   SchemaMeResponse,
@@ -57,7 +58,7 @@ export interface SsoBox {
   /** A live token; from memory where there is one. */
   boxToken(profile?: string, narrowing?: Narrowing): Promise<BoxToken>;
   /** `fetch` to Box with a token; where Box says 401, once more with another one. */
-  boxFetch(url: string, init?: RequestInit, ask?: Ask): Promise<Response>;
+  boxFetch(url: string | URL, init?: RequestInit, ask?: Ask): Promise<Response>;
   /** The function that Box UI Elements call with `file_1`, `folder_1`, or several. */
   elementsToken(options?: ElementsOptions): ElementsToken;
   /** Their `requestInterceptor`: where Box says 401, once more with another token. */
@@ -95,17 +96,18 @@ export function createSsoBox(options: SsoBoxOptions): SsoBox {
   const origins = new Set([...BOX_ORIGINS, ...(options.boxOrigins ?? [])]);
 
   async function boxFetch(
-    url: string,
+    url: string | URL,
     init: RequestInit = {},
     ask: Ask = {},
   ): Promise<Response> {
-    if (!origins.has(new URL(url).origin)) {
+    const { origin, href } = new URL(url);
+    if (!origins.has(origin)) {
       throw new TypeError("boxFetch sends a token to Box alone; see boxOrigins");
     }
     const first = await tokens.get(ask);
-    const answer = await fetchWith(first, url, init);
+    const answer = await fetchWith(first, href, init);
     if (answer.status !== 401 || !tokens.reject(first.accessToken)) return answer;
-    return fetchWith(await tokens.get(ask), url, init);
+    return fetchWith(await tokens.get(ask), href, init);
   }
 
   function clear(): void {
@@ -149,5 +151,8 @@ async function fetchWith(
 ): Promise<Response> {
   const headers = new Headers(init.headers);
   headers.set("Authorization", `Bearer ${token.accessToken}`);
-  return fetch(url, { ...init, headers, credentials: "omit" });
+  const sent = fetch(url, { ...init, headers, credentials: "omit" });
+  return sent.catch((error) => {
+    throw init.signal?.aborted ? error : unreachable("box_unreachable", error);
+  });
 }

@@ -1,6 +1,12 @@
 /** The client's questions, answered by a `UserManager` of oidc-client-ts. */
 
-import type { IdTokenClaims, SigninRedirectArgs, UserManager } from "oidc-client-ts";
+import type {
+  IdTokenClaims,
+  SigninRedirectArgs,
+  SignoutRedirectArgs,
+  User,
+  UserManager,
+} from "oidc-client-ts";
 import { type LoginRequired, unreachable } from "./errors.js";
 import type { SsoBoxOptions } from "./index.js";
 import { createNonceProof } from "./nonce.js";
@@ -32,10 +38,10 @@ export function answersOf(
     verifier = (state as LoginState | undefined)?.nonceVerifier ?? verifier;
   });
 
-  async function renewed(): Promise<string | null> {
-    const before = turn;
-    const user = await users.signinSilent().catch(nobody);
-    if (turn === before) return user?.id_token ?? null;
+  async function renewed(before: User): Promise<string | null> {
+    const begun = turn;
+    const user = await users.signinSilent().catch((error) => nobody(error, before));
+    if (turn === begun) return user?.id_token ?? null;
     // Somebody has signed out meanwhile, and the library has signed them in again.
     if (user) await users.removeUser();
     return null;
@@ -52,7 +58,7 @@ export function answersOf(
       if (!user?.id_token) return null;
       if (!fresh && Date.now() < endOf(user.profile) - SKEW_MS) return user.id_token;
       // One for all who ask meanwhile: a refresh token may be used only once.
-      renewal ??= renewed().finally(() => {
+      renewal ??= renewed(user).finally(() => {
         renewal = undefined;
       });
       return renewal;
@@ -65,6 +71,11 @@ interface LoginState {
   readonly nonceVerifier?: string;
 }
 
+/** What a login can be started with; `state` comes back as that of the user. */
+export type SignInArgs = Omit<SigninRedirectArgs, "nonce" | "state"> & {
+  readonly state?: Readonly<Record<string, unknown>>;
+};
+
 /**
  * Leave for the login. With `nonceProof` its nonce is one that the page can prove to be
  * its own: the secret lies in the session storage until the login is back, like PKCE's;
@@ -72,7 +83,7 @@ interface LoginState {
  */
 export async function leaveForLogin(
   users: Pick<UserManager, "signinRedirect" | "removeUser">,
-  args: SigninRedirectArgs,
+  args: SignInArgs,
   nonceProof: boolean,
 ): Promise<void> {
   await users.signinRedirect(nonceProof ? await withProof(args) : args);
@@ -81,9 +92,9 @@ export async function leaveForLogin(
   await users.removeUser();
 }
 
-async function withProof(args: SigninRedirectArgs): Promise<SigninRedirectArgs> {
+async function withProof(args: SignInArgs): Promise<SigninRedirectArgs> {
   const { verifier, nonce } = await createNonceProof();
-  const state: LoginState = { nonceVerifier: verifier };
+  const state: LoginState = { ...args.state, nonceVerifier: verifier };
   return { ...args, nonce, state };
 }
 
@@ -97,14 +108,54 @@ export function demandsOf(
   };
 }
 
+/** End the login at the provider; where that has no log-out, such as Google, here alone. */
+export async function signOutOf(
+  users: Pick<UserManager, "metadataService" | "removeUser" | "signoutRedirect">,
+  args?: SignoutRedirectArgs,
+): Promise<void> {
+  const { metadataService } = users;
+  // One that is away fails below, once the page has forgotten the person.
+  const exit = await metadataService.getEndSessionEndpoint().catch(() => "unknown");
+  await (exit ? users.signoutRedirect(args) : users.removeUser());
+}
+
+// What a provider answers with (RFC 6749 section 4.1.2, RFC 9207, OpenID sessions).
+const ANSWER = "code state iss session_state error error_description error_uri".split(
+  " ",
+);
+
+// What a login without a page is refused with (OpenID Connect Core section 3.1.2.6).
+const NOBODY_KNOWN = /^(login|interaction|consent|account_selection)_required$/;
+
+/** What went wrong with a login; that nobody was known at the provider is no trouble. */
+export function troubleOf(error: unknown): Error | null {
+  const { innerError = error } = error as { innerError?: unknown };
+  const { error: code } = innerError as { error?: string | null };
+  return NOBODY_KNOWN.test(code ?? "") ? null : (error as Error);
+}
+
+/** The code is spent, and has no business in the address or the history. */
+export function dropCode(): void {
+  const url = new URL(location.href);
+  for (const name of ANSWER) url.searchParams.delete(name);
+  if (/[#&](code|error)=/.test(url.hash)) url.hash = "";
+  // A router keeps its own there.
+  history.replaceState(history.state, "", url);
+}
+
 // Of RFC 6749 section 4.1.2.1: the provider's own trouble, and no word on the login.
 const ITS_OWN_TROUBLE = new Set(["server_error", "temporarily_unavailable"]);
 
-/** A provider that says no has ended the login; one that says nothing is away. */
-function nobody(error: unknown): null {
+/**
+ * A provider that says no has ended the login; one that says nothing is away.
+ *
+ * Without a refresh token it was asked in a hidden frame, where many say nothing for good.
+ */
+function nobody(error: unknown, { refresh_token }: User): null {
   const { name, error: code } = error as { name?: string; error?: string | null };
   if (name === "ErrorResponse" && !ITS_OWN_TROUBLE.has(code ?? "")) return null;
-  throw unreachable("provider_unreachable");
+  if (name === "ErrorTimeout" && !refresh_token) return null;
+  throw unreachable("provider_unreachable", error);
 }
 
 /**

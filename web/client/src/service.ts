@@ -142,9 +142,8 @@ export class Service {
       redirect: "error",
       referrerPolicy: "no-referrer",
       signal: AbortSignal.timeout(TIMEOUT_MS),
-    }).catch(() => {
-      // The browser's own error names the address only, but says nothing more either.
-      throw unreachable("service_unreachable");
+    }).catch((error) => {
+      throw unreachable("service_unreachable", error);
     });
     if (!answer.ok) {
       const error = await errorOf(answer);

@@ -5,7 +5,7 @@ import {
   WebStorageStateStore,
 } from "oidc-client-ts";
 import { describe, expect, test, vi } from "vitest";
-import { answersOf, leaveForLogin, whenAnother } from "../src/oidc.js";
+import { answersOf, leaveForLogin, signOutOf, whenAnother } from "../src/oidc.js";
 import { bytesOf, held, sha256, Wire } from "./wire.js";
 
 const SETTINGS = {
@@ -17,10 +17,10 @@ const SETTINGS = {
   userStore: new WebStorageStateStore({ store: new InMemoryWebStorage() }),
 };
 
-function user(idToken: string, leftS: number): User {
+function user(idToken: string, leftS: number, members: object = {}): User {
   const exp = Math.floor(Date.now() / 1000) + leftS;
   const profile = { iss: "i", sub: "ada", iat: exp - 300, exp };
-  return { id_token: idToken, profile } as unknown as User;
+  return { id_token: idToken, profile, ...members } as unknown as User;
 }
 
 function users(present: User | null, renew: () => Promise<User | null>) {
@@ -48,6 +48,19 @@ describe("the ID token", () => {
   test("is renewed before it ends", async () => {
     const manager = users(user("present", 20), async () => user("new", 300));
     expect(await answersOf(manager).getIdToken({ fresh: false })).toBe("new");
+  });
+
+  test("is not renewed over and over where the page's clock is ahead", async () => {
+    const hourOld = user("present", -3600);
+    const now = Math.floor(Date.now() / 1000);
+    Object.assign(hourOld.profile, { iat: now - 7200 });
+    const manager = users(hourOld, async () => user("new", 300));
+    const { getIdToken } = answersOf(manager);
+    await manager.events.load(hourOld);
+    expect(await getIdToken({ fresh: false })).toBe("present");
+    vi.useFakeTimers({ now: Date.now() + 3_580_000 });
+    expect(await getIdToken({ fresh: false })).toBe("new");
+    vi.useRealTimers();
   });
 
   test("is renewed where the service refused it", async () => {
@@ -105,13 +118,20 @@ describe("the ID token", () => {
     failure("TypeError"),
     failure("ErrorTimeout"),
   ])("a provider that is away is not a login that ended: %o", async (trouble) => {
-    const manager = users(user("present", 0), () => Promise.reject(trouble));
+    const present = user("present", 0, { refresh_token: "refresh" });
+    const manager = users(present, () => Promise.reject(trouble));
     await expect(answersOf(manager).getIdToken({ fresh: false })).rejects.toMatchObject(
       {
         code: "provider_unreachable",
       },
     );
   });
+});
+
+test("a hidden frame that stays silent is a login that has to leave the page", async () => {
+  const silence = failure("ErrorTimeout");
+  const manager = users(user("present", 0), () => Promise.reject(silence));
+  expect(await answersOf(manager).getIdToken({ fresh: false })).toBeNull();
 });
 
 describe("a renewal that comes back after a sign-out", () => {
@@ -194,6 +214,42 @@ describe("leaving for the login", () => {
       expect(removeUser).toHaveBeenCalledOnce();
     },
   );
+});
+
+test("what the page wants to find again comes back beside the secret", async () => {
+  const signinRedirect = vi.fn();
+  const back = { state: { returnTo: "/files" } };
+  await leaveForLogin({ signinRedirect, removeUser: vi.fn() }, back, true);
+  expect(signinRedirect).toHaveBeenCalledWith(
+    expect.objectContaining({
+      state: { returnTo: "/files", nonceVerifier: expect.any(String) },
+    }),
+  );
+});
+
+describe("signing out", () => {
+  test.each([
+    ["at the provider", { end_session_endpoint: "https://login.example/out" }],
+    ["of this page alone where the provider has no log-out", {}],
+  ])("%s", async (where, metadata) => {
+    const manager = new UserManager({ ...SETTINGS, metadata });
+    const redirect = vi.spyOn(manager, "signoutRedirect").mockResolvedValue();
+    const remove = vi.spyOn(manager, "removeUser");
+    const args = { extraQueryParams: { client_id: "spa" } };
+    await signOutOf(manager, args);
+    const calls = where === "at the provider" ? [[args]] : [];
+    expect(redirect.mock.calls).toEqual(calls);
+    expect(remove).toHaveBeenCalledTimes(where === "at the provider" ? 0 : 1);
+  });
+
+  test("fails where the provider is away", async () => {
+    vi.stubGlobal("fetch", () => Promise.reject(new TypeError("Failed to fetch")));
+    const manager = new UserManager(SETTINGS);
+    // The library's own: it forgets the person, and then finds nobody to go to.
+    const away = new TypeError("Failed to fetch");
+    vi.spyOn(manager, "signoutRedirect").mockRejectedValue(away);
+    await expect(signOutOf(manager)).rejects.toBe(away);
+  });
 });
 
 test("the secret of the login is told to the client, until the sign-out", async () => {

@@ -325,6 +325,38 @@ describe("boxFetch", () => {
     expect(wire.sent).toHaveLength(4);
   });
 
+  test("an address may be a URL", async () => {
+    await page().box.boxFetch(new URL(URL_AT_BOX));
+    expect(wire.last.url).toBe(URL_AT_BOX);
+  });
+
+  test("Box that does not answer is told apart from the service", async () => {
+    const cause = new TypeError("Failed to fetch");
+    wire.once(
+      () => token("box-1"),
+      () => Promise.reject(cause),
+    );
+    const error = await page()
+      .box.boxFetch(URL_AT_BOX)
+      .catch((e) => e);
+    expect(error).toBeInstanceOf(Unavailable);
+    expect(error).toMatchObject({ code: "box_unreachable", status: 0, cause });
+  });
+
+  test("a call that the page gave up is not Box's silence", async () => {
+    const given = new AbortController();
+    wire.once(
+      () => token("box-1"),
+      () => {
+        given.abort();
+        return Promise.reject(given.signal.reason);
+      },
+    );
+    await expect(
+      page().box.boxFetch(URL_AT_BOX, { signal: given.signal }),
+    ).rejects.toMatchObject({ name: "AbortError" });
+  });
+
   test("the token goes to Box alone", async () => {
     const { box } = page({ boxOrigins: ["http://127.0.0.1:8100"] });
     await expect(box.boxFetch("https://api.box.com.evil.example/")).rejects.toThrow(

@@ -1,7 +1,6 @@
 /** The states of the page, in the order in which a person meets them. */
 
-import { SsoBoxProvider, useSsoBox } from "@sso-box/react";
-import type { SigninRedirectArgs } from "oidc-client-ts";
+import { type SignInArgs, SsoBoxProvider, useSsoBox } from "@sso-box/react";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useAuth } from "react-oidc-context";
 import { type Boot, boot } from "./boot.js";
@@ -74,7 +73,7 @@ function useLogin() {
   const [error, setError] = useState<unknown>();
   const [isLeaving, setLeaving] = useState(false);
   const leave = useCallback(
-    (args?: SigninRedirectArgs) => {
+    (args?: SignInArgs) => {
       setError(undefined);
       setLeaving(true);
       signIn(args)

@@ -1,53 +1,72 @@
 /** What a page asks for, as state of a component. */
 
 import type { ElementsOptions, ElementsToken, Me, SsoBoxError } from "@sso-box/client";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import {
+  type DependencyList,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
+import { useAuth } from "react-oidc-context";
 import { useInside, useSsoBox } from "./provider.js";
 
-export interface Asked<T> {
-  /** The latest answer; it stays while another is on its way. */
+export interface Asked<T, E = Error> {
+  /** The latest answer to this question; it stays while another is on its way. */
   readonly data: T | undefined;
-  readonly error: SsoBoxError | undefined;
+  /** Of the service and of `boxFetch` an `SsoBoxError`. */
+  readonly error: E | undefined;
+  /** Nothing is known yet. */
   readonly isLoading: boolean;
   /** Ask again. */
   reload(): void;
 }
 
 interface Answer<T> {
-  /** Whose it is. */
-  readonly of?: unknown;
+  readonly question?: object;
   readonly data?: T | undefined;
-  readonly error?: SsoBoxError;
+  readonly error?: Error;
 }
 
 /**
- * What the service answers to `ask`, which has to be stable (`useCallback`). Where
- * somebody else signs in, it is asked anew, and nothing is left of the answer before.
+ * What is answered to `ask`: of each person, and of each set of `deps`, anew.
+ *
+ * `deps` are those of `useEffect`: what `ask` uses of the component, such as the id of a
+ * folder. What was answered before they changed is not shown any more.
  */
-export function useAsked<T>(ask: () => Promise<T>): Asked<T> {
-  const { arrival } = useInside();
-  const [kept, setAnswer] = useState<Answer<T>>({});
-  const answer: Answer<T> = kept.of === arrival ? kept : {};
+export function useAsked<T>(
+  ask: () => Promise<T>,
+  deps: DependencyList = [],
+): Asked<T> {
+  const { box, arrival } = useInside();
+  const { isLoading } = useAuth();
+  const [latest, setLatest] = useState<Answer<T>>({});
   const [round, setRound] = useState(0);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each makes another question
+  const question = useMemo(() => ({}), [box, arrival, ...deps]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: a round asks again
   useEffect(() => {
-    if (arrival?.person === null) return;
+    // It is about to be known who asks, or nobody is there any more.
+    if (isLoading || arrival?.person === null) return;
     let isCurrent = true;
     ask().then(
-      (data) => isCurrent && setAnswer({ of: arrival, data }),
+      (data) => isCurrent && setLatest({ question, data }),
       (error) => {
-        const fails = ({ of, data }: Answer<T>) =>
-          of === arrival ? { of, data, error } : { of: arrival, error };
-        if (isCurrent) setAnswer(fails);
+        if (!isCurrent) return;
+        setLatest((before) => {
+          const data = before.question === question ? before.data : undefined;
+          return { question, data, error };
+        });
       },
     );
     return () => {
       isCurrent = false;
     };
-  }, [ask, arrival, round]);
+  }, [question, round, isLoading]);
   const reload = useCallback(() => setRound((number) => number + 1), []);
-  const isLoading = answer.data === undefined && answer.error === undefined;
-  return { data: answer.data, error: answer.error, isLoading, reload };
+  const { data, error } = latest.question === question ? latest : {};
+  return { data, error, isLoading: latest.question !== question, reload };
 }
 
 export interface MeOptions {
@@ -60,28 +79,28 @@ export interface MeOptions {
 }
 
 /** Who is signed in, and the Box user. */
-export function useMe({ every }: MeOptions = {}): Asked<Me> {
+export function useMe({ every }: MeOptions = {}): Asked<Me, SsoBoxError> {
   const { box, loginRequired } = useSsoBox();
+  const { isLoading } = useAuth();
   const asking = useRef(0);
-  const ask = useCallback(async () => {
+  const asked = useAsked(async () => {
     asking.current += 1;
     try {
       return await box.me();
     } finally {
       asking.current -= 1;
     }
-  }, [box]);
-  const asked = useAsked(ask);
+  });
   const { reload } = asked;
   useEffect(() => {
-    if (every === undefined || loginRequired) return;
+    if (every === undefined || isLoading || loginRequired) return;
     const timer = setInterval(() => {
       // Not past one that is under way: a slow answer would never be the latest.
       if (document.visibilityState === "visible" && !asking.current) reload();
     }, every);
     return () => clearInterval(timer);
-  }, [every, reload, loginRequired]);
-  return asked;
+  }, [every, reload, isLoading, loginRequired]);
+  return asked as Asked<Me, SsoBoxError>;
 }
 
 /** The `token` of Box UI Elements; the same function from render to render. */

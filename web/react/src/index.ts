@@ -1,3 +1,4 @@
+export type { SignInArgs } from "@sso-box/client/oidc";
 export {
   type Asked,
   type MeOptions,

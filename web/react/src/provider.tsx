@@ -6,8 +6,17 @@ import {
   type SsoBox,
   type SsoBoxOptions,
 } from "@sso-box/client";
-import { answersOf, demandsOf, leaveForLogin, whenAnother } from "@sso-box/client/oidc";
-import type { SigninRedirectArgs, UserManager } from "oidc-client-ts";
+import {
+  answersOf,
+  demandsOf,
+  dropCode,
+  leaveForLogin,
+  type SignInArgs,
+  signOutOf,
+  troubleOf,
+  whenAnother,
+} from "@sso-box/client/oidc";
+import type { SignoutRedirectArgs, User, UserManager } from "oidc-client-ts";
 import {
   createContext,
   type ReactNode,
@@ -24,6 +33,11 @@ export interface SsoBoxProviderProps
   readonly userManager: UserManager;
   /** Prove each login to be this page's own: see `nonce_proof` in the configuration. */
   readonly nonceProof?: boolean;
+  /**
+   * A login has come back, or to nothing (null), and its answer is out of the address:
+   * the place for a router to go where the person was.
+   */
+  readonly onReturn?: (user: User | null) => void;
   readonly children?: ReactNode;
 }
 
@@ -31,13 +45,18 @@ export interface SsoBoxContext {
   readonly box: SsoBox;
   /** Why the person has to log in again, null while all is well. */
   readonly loginRequired: LoginRequired | null;
+  /** What went wrong with the login, on its way there or back. */
+  readonly error: Error | null;
   /**
    * Leaves the page, with what the service wants of the login (RFC 9470). Whoever comes
-   * back to it in the history finds nobody signed in.
+   * back to it in the history finds nobody signed in. Where that does not work it
+   * rejects, and `error` says so.
    */
-  signIn(args?: SigninRedirectArgs): Promise<void>;
+  signIn(args?: SignInArgs): Promise<void>;
+  /** End the login of this page and at the provider, where that has a log-out. */
+  signOut(args?: SignoutRedirectArgs): Promise<void>;
   /** End every Box token of this person, then the login at the provider. */
-  signOutEverywhere(): Promise<void>;
+  signOutEverywhere(args?: SignoutRedirectArgs): Promise<void>;
 }
 
 /** Who has come since the page was loaded; null for nobody any more. */
@@ -53,8 +72,12 @@ const Context = createContext<Inside | null>(null);
 
 /** Below it `useAuth` of react-oidc-context works as well. */
 export function SsoBoxProvider({ children, ...props }: SsoBoxProviderProps) {
+  function cameBack(user: User | undefined): void {
+    dropCode();
+    props.onReturn?.(user ?? null);
+  }
   return (
-    <AuthProvider userManager={props.userManager} onSigninCallback={dropCode}>
+    <AuthProvider userManager={props.userManager} onSigninCallback={cameBack}>
       <BoxProvider {...props}>{children}</BoxProvider>
     </AuthProvider>
   );
@@ -74,6 +97,15 @@ function BoxProvider(props: SsoBoxProviderProps) {
   const { userManager, baseUrl, nonceProof = false, children } = props;
   const boxOrigins = props.boxOrigins?.join(" ") ?? "";
   const [loginRequired, setLoginRequired] = useState<LoginRequired | null>(null);
+  const [notLeft, setNotLeft] = useState<Error | null>(null);
+  const { error: notBack } = useAuth();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once for each that fails
+  useEffect(() => {
+    // The library calls back for a login that succeeded alone.
+    if (notBack?.source !== "signinCallback") return;
+    dropCode();
+    props.onReturn?.(null);
+  }, [notBack]);
   const box = useMemo(() => {
     const { getIdToken, getNonceVerifier } = answersOf(userManager);
     return createSsoBox({
@@ -93,11 +125,6 @@ function BoxProvider(props: SsoBoxProviderProps) {
       }),
     [userManager, box],
   );
-  const { error } = useAuth();
-  useEffect(() => {
-    // The library calls back for a login that succeeded alone.
-    if (error?.source === "signinCallback") dropCode();
-  }, [error]);
   useEffect(() => {
     if (!loginRequired) return;
     // A login that did not leave the page, in a window of its own for example.
@@ -111,21 +138,24 @@ function BoxProvider(props: SsoBoxProviderProps) {
       arrival,
       box,
       loginRequired,
-      signIn: (args) => {
+      error: notLeft ?? (notBack ? troubleOf(notBack) : null),
+      async signIn(args) {
         const all = { ...demandsOf(loginRequired), ...args };
-        return leaveForLogin(userManager, all, nonceProof);
+        setNotLeft(null);
+        try {
+          await leaveForLogin(userManager, all, nonceProof);
+        } catch (error) {
+          setNotLeft(error as Error);
+          throw error;
+        }
       },
-      async signOutEverywhere() {
+      signOut: (args) => signOutOf(userManager, args),
+      async signOutEverywhere(args) {
         await box.signOutEverywhere();
-        await userManager.signoutRedirect();
+        await signOutOf(userManager, args);
       },
     }),
-    [arrival, box, loginRequired, nonceProof, userManager],
+    [arrival, box, loginRequired, notLeft, notBack, nonceProof, userManager],
   );
   return <Context.Provider value={context}>{children}</Context.Provider>;
-}
-
-/** The code is spent, and has no business in the address or the history. */
-function dropCode(): void {
-  history.replaceState(null, "", location.pathname);
 }

@@ -10,6 +10,8 @@ import { held, problem, token, Wire } from "../../client/tests/wire.js";
 import {
   type SsoBoxContext,
   SsoBoxProvider,
+  type SsoBoxProviderProps,
+  useAsked,
   useElementsToken,
   useMe,
   useSsoBox,
@@ -28,9 +30,11 @@ beforeEach(async () => {
     authority: "https://login.example",
     client_id: "spa",
     redirect_uri: "https://page.example/",
+    metadata: { end_session_endpoint: "https://login.example/out" },
     automaticSilentRenew: false,
     userStore: new WebStorageStateStore({ store: new InMemoryWebStorage() }),
   });
+  history.replaceState(null, "", "/");
   await signIn("ada");
 });
 
@@ -50,7 +54,9 @@ async function signIn(sub: string): Promise<void> {
   await users.events.load(user);
 }
 
-function page(part: () => React.ReactNode, props: { nonceProof?: boolean } = {}) {
+type Props = Partial<SsoBoxProviderProps>;
+
+function page(part: () => React.ReactNode, props: Props = {}) {
   const Part = part;
   return render(
     <SsoBoxProvider userManager={users} baseUrl="https://service.example" {...props}>
@@ -59,11 +65,11 @@ function page(part: () => React.ReactNode, props: { nonceProof?: boolean } = {})
   );
 }
 
-function context(props: { nonceProof?: boolean } = {}): () => SsoBoxContext {
+function context(props: Props = {}): () => SsoBoxContext {
   let seen: SsoBoxContext | undefined;
   page(() => {
     seen = useSsoBox();
-    return <p>{seen.loginRequired?.code ?? "all is well"}</p>;
+    return <p>{seen.loginRequired?.code ?? seen.error?.message ?? "all is well"}</p>;
   }, props);
   return () => {
     if (!seen) throw new Error("nothing was rendered");
@@ -101,6 +107,8 @@ describe("useMe", () => {
     await waitFor(() => expect(wire.sent.length).toBeGreaterThan(2));
     wire.always = () => problem(401, "signed_out");
     await screen.findByText("Ada, signed_out");
+    // The timer ends with an effect, and those come after what is seen.
+    await act(async () => undefined);
     const { length } = wire.sent;
     await new Promise((wake) => setTimeout(wake, 30));
     expect(wire.sent).toHaveLength(length);
@@ -147,7 +155,112 @@ describe("useMe", () => {
   });
 });
 
+describe("useAsked", () => {
+  function Folder({ id, ask }: { id: string; ask: (id: string) => Promise<string> }) {
+    const { data, error, isLoading, reload } = useAsked(() => ask(id), [id]);
+    const text = isLoading ? "loading" : `${data ?? "nothing"}, ${error ?? "well"}`;
+    return (
+      <button type="button" onClick={reload}>
+        {text}
+      </button>
+    );
+  }
+
+  function folder(ask: (id: string) => Promise<string>) {
+    const at = (id: string) => (
+      <SsoBoxProvider userManager={users} baseUrl="https://service.example">
+        <Folder id={id} ask={ask} />
+      </SsoBoxProvider>
+    );
+    const { rerender } = render(at("1"));
+    return (id: string) => rerender(at(id));
+  }
+
+  test("asks once, however often it is rendered with a new function", async () => {
+    const ask = vi.fn(async (id: string) => id);
+    const to = folder(ask);
+    await screen.findByText("1, well");
+    for (const _ of [1, 2, 3]) to("1");
+    expect(ask).toHaveBeenCalledOnce();
+  });
+
+  test("shows nothing of the folder before, neither files nor errors", async () => {
+    let fail: (reason: Error) => void = () => {};
+    const late = new Promise<string>((_, reject) => {
+      fail = reject;
+    });
+    const to = folder((id) => (id === "1" ? Promise.resolve("one") : late));
+    await screen.findByText("one, well");
+    to("2");
+    await screen.findByText("loading");
+    fail(new Error("gone"));
+    await screen.findByText("nothing, Error: gone");
+    to("1");
+    await screen.findByText("one, well");
+  });
+
+  test("keeps the last answer where asking again fails", async () => {
+    let isAway = false;
+    folder(async () => (isAway ? Promise.reject(new Error("away")) : "one"));
+    await screen.findByText("one, well");
+    isAway = true;
+    act(() => screen.getByRole("button").click());
+    await screen.findByText("one, Error: away");
+  });
+
+  test("asks again for the person who has signed in instead", async () => {
+    folder(async () => (await users.getUser())?.profile.sub ?? "nobody");
+    await screen.findByText("ada, well");
+    await act(() => signIn("grace"));
+    await screen.findByText("grace, well");
+  });
+});
+
 describe("the provider", () => {
+  test("takes in a login, and leaves the rest of the address to the router", async () => {
+    history.replaceState({ idx: 3 }, "", "/files?code=spent&state=abc&sort=name#top");
+    const back = new User({
+      ...((await users.getUser()) as User),
+      userState: { returnTo: "/x" },
+    });
+    vi.spyOn(users, "signinCallback").mockResolvedValue(back);
+    const onReturn = vi.fn();
+    context({ onReturn });
+    await waitFor(() => expect(onReturn).toHaveBeenCalledWith(back));
+    expect(location.href.slice(location.origin.length)).toBe("/files?sort=name#top");
+    expect(history.state).toEqual({ idx: 3 });
+  });
+
+  test("says why a login came to nothing, and tries its answer once only", async () => {
+    history.replaceState(null, "", "/?error=access_denied&state=abc");
+    vi.spyOn(users, "signinCallback").mockRejectedValue(new Error("access_denied"));
+    const onReturn = vi.fn();
+    context({ onReturn });
+    await screen.findByText("access_denied");
+    expect(onReturn).toHaveBeenCalledExactlyOnceWith(null);
+    expect(location.search).toBe("");
+  });
+
+  test("makes no fuss where the provider knows nobody", async () => {
+    history.replaceState(null, "", "/?error=login_required&state=abc");
+    const nobody = Object.assign(new Error("who?"), { error: "login_required" });
+    vi.spyOn(users, "signinCallback").mockRejectedValue(nobody);
+    context();
+    await waitFor(() => expect(location.search).toBe(""));
+    expect(screen.getByText("all is well")).toBeTruthy();
+  });
+
+  test("says where the login cannot be started, until it can", async () => {
+    const redirect = vi.spyOn(users, "signinRedirect");
+    redirect.mockRejectedValueOnce(new Error("Failed to fetch"));
+    const now = context();
+    await act(() => expect(now().signIn()).rejects.toThrow("Failed to fetch"));
+    expect(screen.getByText("Failed to fetch")).toBeTruthy();
+    redirect.mockResolvedValueOnce();
+    await act(() => now().signIn());
+    expect(screen.getByText("all is well")).toBeTruthy();
+  });
+
   test("keeps one client, so that its tokens outlive a render", async () => {
     const now = context();
     const { box } = now();
@@ -250,6 +363,13 @@ describe("the provider", () => {
     });
     await context()().signOutEverywhere();
     expect(order).toEqual(["DELETE /v1/tokens", "provider"]);
+  });
+
+  test("signs out of this page without a word to the service", async () => {
+    const redirect = vi.spyOn(users, "signoutRedirect").mockResolvedValue();
+    await context()().signOut();
+    expect(redirect).toHaveBeenCalledOnce();
+    expect(wire.sent).toHaveLength(0);
   });
 
   test("is missed by name", () => {

@@ -6,8 +6,17 @@ import {
   type SsoBox,
   type SsoBoxOptions,
 } from "@sso-box/client";
-import { answersOf, demandsOf, leaveForLogin, whenAnother } from "@sso-box/client/oidc";
-import type { SigninRedirectArgs, User, UserManager } from "oidc-client-ts";
+import {
+  answersOf,
+  demandsOf,
+  dropCode,
+  leaveForLogin,
+  type SignInArgs,
+  signOutOf,
+  troubleOf,
+  whenAnother,
+} from "@sso-box/client/oidc";
+import type { SignoutRedirectArgs, User, UserManager } from "oidc-client-ts";
 import { type App, type InjectionKey, inject, type Ref, ref, shallowRef } from "vue";
 
 export interface SsoBoxPluginOptions
@@ -15,6 +24,11 @@ export interface SsoBoxPluginOptions
   readonly userManager: UserManager;
   /** Prove each login to be this page's own: see `nonce_proof` in the configuration. */
   readonly nonceProof?: boolean;
+  /**
+   * A login has come back, or to nothing (null), and its answer is out of the address:
+   * the place for a router to go where the person was.
+   */
+  readonly onReturn?: (user: User | null) => void;
 }
 
 export interface SsoBoxContext {
@@ -23,17 +37,20 @@ export interface SsoBoxContext {
   readonly user: Readonly<Ref<User | null>>;
   /** True until a login that comes back has been looked at. */
   readonly isLoading: Readonly<Ref<boolean>>;
-  /** What went wrong with the login. */
+  /** What went wrong with the login, on its way there or back. */
   readonly error: Readonly<Ref<Error | null>>;
   /** Why the person has to log in again, null while all is well. */
   readonly loginRequired: Readonly<Ref<LoginRequired | null>>;
   /**
    * Leaves the page, with what the service wants of the login (RFC 9470). Whoever comes
-   * back to it in the history finds nobody signed in.
+   * back to it in the history finds nobody signed in. Where that does not work it
+   * rejects, and `error` says so.
    */
-  signIn(args?: SigninRedirectArgs): Promise<void>;
+  signIn(args?: SignInArgs): Promise<void>;
+  /** End the login of this page and at the provider, where that has a log-out. */
+  signOut(args?: SignoutRedirectArgs): Promise<void>;
   /** End every Box token of this person, then the login at the provider. */
-  signOutEverywhere(): Promise<void>;
+  signOutEverywhere(args?: SignoutRedirectArgs): Promise<void>;
 }
 
 /** Who has come since the page was loaded; null for nobody any more. */
@@ -68,7 +85,8 @@ export function useInside(): Inside {
   return context;
 }
 
-function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOptions) {
+function start(all: SsoBoxPluginOptions) {
+  const { userManager, nonceProof = false, onReturn, ...options } = all;
   const user = shallowRef<User | null>(null);
   const isLoading = ref(true);
   const error = shallowRef<Error | null>(null);
@@ -106,21 +124,30 @@ function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOpti
     isLoading,
     error,
     loginRequired,
-    signIn(args) {
-      const all = { ...demandsOf(loginRequired.value), ...args };
-      return leaveForLogin(userManager, all, nonceProof);
+    async signIn(args) {
+      const wanted = { ...demandsOf(loginRequired.value), ...args };
+      error.value = null;
+      try {
+        await leaveForLogin(userManager, wanted, nonceProof);
+      } catch (reason) {
+        error.value = reason as Error;
+        throw reason;
+      }
     },
-    async signOutEverywhere() {
+    signOut: (args) => signOutOf(userManager, args),
+    async signOutEverywhere(args) {
       await box.signOutEverywhere();
-      await userManager.signoutRedirect();
+      await signOutOf(userManager, args);
     },
   };
-  comeBack(userManager)
+  // On a server nobody is signed in, and nothing is known yet.
+  if (typeof window === "undefined") return { context, stop: () => {} };
+  comeBack(userManager, onReturn)
     .then((known) => {
       user.value = known;
     })
     .catch((reason) => {
-      error.value = reason;
+      error.value = troubleOf(reason);
     })
     .finally(() => {
       isLoading.value = false;
@@ -128,15 +155,20 @@ function start({ userManager, nonceProof = false, ...options }: SsoBoxPluginOpti
   return { context, stop: () => stops.forEach((stop) => void stop()) };
 }
 
-async function comeBack(userManager: UserManager): Promise<User | null> {
+async function comeBack(
+  userManager: UserManager,
+  onReturn: SsoBoxPluginOptions["onReturn"],
+): Promise<User | null> {
   const query = new URLSearchParams(location.search);
   if (!query.has("state") || !(query.has("code") || query.has("error"))) {
     return userManager.getUser();
   }
+  let user: User | null = null;
   try {
-    return (await userManager.signinCallback()) ?? null;
+    user = (await userManager.signinCallback()) ?? null;
+    return user;
   } finally {
-    // The code is spent, and has no business in the address or the history.
-    history.replaceState(null, "", location.pathname);
+    dropCode();
+    onReturn?.(user);
   }
 }

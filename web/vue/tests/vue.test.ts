@@ -5,11 +5,13 @@ import {
   WebStorageStateStore,
 } from "oidc-client-ts";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type App, createApp, h } from "vue";
+import { type App, createApp, h, ref } from "vue";
 import { held, problem, token, Wire } from "../../client/tests/wire.js";
 import {
   createSsoBoxPlugin,
   type SsoBoxContext,
+  type SsoBoxPluginOptions,
+  useAsked,
   useElementsToken,
   useMe,
   useSsoBox,
@@ -29,6 +31,7 @@ beforeEach(async () => {
     authority: "https://login.example",
     client_id: "spa",
     redirect_uri: "https://page.example/",
+    metadata: { end_session_endpoint: "https://login.example/out" },
     automaticSilentRenew: false,
     userStore: new WebStorageStateStore({ store: new InMemoryWebStorage() }),
   });
@@ -61,7 +64,10 @@ async function signIn(sub: string): Promise<void> {
 }
 
 /** Mounts a component of `setup`, whose result is its text. */
-function page(setup: () => () => string, nonceProof = false): void {
+function page(
+  setup: () => () => string,
+  options: Partial<SsoBoxPluginOptions> = {},
+): void {
   app = createApp({
     setup() {
       const text = setup();
@@ -72,18 +78,19 @@ function page(setup: () => () => string, nonceProof = false): void {
     createSsoBoxPlugin({
       userManager: users,
       baseUrl: "https://service.example",
-      nonceProof,
+      ...options,
     }),
   );
   app.mount(document.body.appendChild(document.createElement("div")));
 }
 
-function context(nonceProof = false): SsoBoxContext {
+function context(options: Partial<SsoBoxPluginOptions> = {}): SsoBoxContext {
   let seen: SsoBoxContext | undefined;
   page(() => {
     seen = useSsoBox();
-    return () => seen?.loginRequired.value?.code ?? "all is well";
-  }, nonceProof);
+    const { loginRequired, error } = seen;
+    return () => loginRequired.value?.code ?? error.value?.message ?? "all is well";
+  }, options);
   return seen as unknown as SsoBoxContext;
 }
 
@@ -177,7 +184,94 @@ describe("useMe", () => {
   });
 });
 
+describe("useAsked", () => {
+  function folder(ask: (id: string) => Promise<string>) {
+    const id = ref("1");
+    let reload: () => Promise<void> = async () => {};
+    page(() => {
+      const asked = useAsked(
+        () => ask(id.value),
+        () => id.value,
+      );
+      reload = asked.reload;
+      return () =>
+        asked.isLoading.value
+          ? "loading"
+          : `${asked.data.value ?? "nothing"}, ${asked.error.value ?? "well"}`;
+    });
+    return { id, reload: () => reload() };
+  }
+
+  test("shows nothing of the folder before, neither files nor errors", async () => {
+    let fail: (reason: Error) => void = () => {};
+    const late = new Promise<string>((_, reject) => {
+      fail = reject;
+    });
+    const { id } = folder((one) => (one === "1" ? Promise.resolve("one") : late));
+    await shows("one, well");
+    id.value = "2";
+    await shows("loading");
+    fail(new Error("gone"));
+    await shows("nothing, Error: gone");
+    id.value = "1";
+    await shows("one, well");
+  });
+
+  test("keeps the last answer where asking again fails", async () => {
+    let isAway = false;
+    const { reload } = folder(async () =>
+      isAway ? Promise.reject(new Error("away")) : "one",
+    );
+    await shows("one, well");
+    isAway = true;
+    await reload();
+    await shows("one, Error: away");
+  });
+
+  test("asks again for the person who has signed in instead", async () => {
+    folder(async () => (await users.getUser())?.profile.sub ?? "nobody");
+    await shows("ada, well");
+    await signIn("grace");
+    await shows("grace, well");
+  });
+});
+
 describe("the plugin", () => {
+  test("leaves the rest of the address, and what the router keeps, alone", async () => {
+    history.replaceState(
+      { position: 3 },
+      "",
+      "/files?code=spent&state=abc&sort=name#top",
+    );
+    const back = person("grace");
+    vi.spyOn(users, "signinCallback").mockResolvedValue(back);
+    const onReturn = vi.fn();
+    context({ onReturn });
+    await vi.waitFor(() => expect(onReturn).toHaveBeenCalledWith(back));
+    expect(location.href.slice(location.origin.length)).toBe("/files?sort=name#top");
+    expect(history.state).toEqual({ position: 3 });
+  });
+
+  test("makes no fuss where the provider knows nobody", async () => {
+    history.replaceState(null, "", "/?error=login_required&state=abc");
+    const nobody = Object.assign(new Error("who?"), { error: "login_required" });
+    vi.spyOn(users, "signinCallback").mockRejectedValue(nobody);
+    const { error, isLoading } = context();
+    await vi.waitFor(() => expect(isLoading.value).toBe(false));
+    expect(error.value).toBeNull();
+  });
+
+  test("says where the login cannot be started, until it can", async () => {
+    const redirect = vi.spyOn(users, "signinRedirect");
+    redirect.mockRejectedValueOnce(new Error("Failed to fetch"));
+    const { signIn: start } = context();
+    await expect(start()).rejects.toThrow("Failed to fetch");
+    await shows("Failed to fetch");
+    redirect.mockResolvedValueOnce();
+    await start();
+    await shows("all is well");
+  });
+
   test("takes in a login that comes back, and drops its code", async () => {
     history.replaceState(null, "", "/?code=spent&state=abc");
     const callback = vi
@@ -194,9 +288,11 @@ describe("the plugin", () => {
   test("shows why a login came to nothing", async () => {
     history.replaceState(null, "", "/?error=access_denied&state=abc");
     vi.spyOn(users, "signinCallback").mockRejectedValue(new Error("access_denied"));
-    const { error, isLoading } = context();
+    const onReturn = vi.fn();
+    const { error, isLoading } = context({ onReturn });
     await vi.waitFor(() => expect(isLoading.value).toBe(false));
     expect(error.value?.message).toBe("access_denied");
+    expect(onReturn).toHaveBeenCalledExactlyOnceWith(null);
     expect(location.search).toBe("");
   });
 
@@ -238,7 +334,7 @@ describe("the plugin", () => {
     await without.box.boxToken();
     expect(wire.last.body).toEqual({});
     app?.unmount();
-    const { box } = context(true);
+    const { box } = context({ nonceProof: true });
     await signIn("ada");
     await box.boxToken();
     expect(wire.last.body).toEqual({ nonce_verifier: "secret" });
@@ -249,7 +345,7 @@ describe("the plugin", () => {
     await context().signIn({ login_hint: "ada" });
     expect(redirect.mock.calls[0]?.[0]).toEqual({ login_hint: "ada" });
     app?.unmount();
-    await context(true).signIn();
+    await context({ nonceProof: true }).signIn();
     expect(redirect.mock.calls[1]?.[0]).toMatchObject({
       nonce: expect.stringMatching(/^[\w-]{43}$/),
     });
@@ -289,6 +385,13 @@ describe("the plugin", () => {
     expect(order).toEqual(["DELETE /v1/tokens", "provider"]);
   });
 
+  test("signs out of this page without a word to the service", async () => {
+    const redirect = vi.spyOn(users, "signoutRedirect").mockResolvedValue();
+    await context().signOut();
+    expect(redirect).toHaveBeenCalledOnce();
+    expect(wire.sent).toHaveLength(0);
+  });
+
   test("is missed by name", () => {
     vi.spyOn(console, "warn").mockImplementation(() => undefined);
     const lonely = createApp({ setup: () => useSsoBox() });
@@ -306,4 +409,17 @@ test("the function for UI Elements gets a token of its profile", async () => {
   });
   expect(await get?.("folder_0")).toBe("box-1");
   expect(wire.last.body).toEqual({ profile: "explorer" });
+});
+
+test("the function for UI Elements follows the profile of its component", async () => {
+  const profile = ref("explorer");
+  let get: ((id: string) => Promise<string>) | undefined;
+  page(() => {
+    get = useElementsToken(() => ({ profile: profile.value }));
+    return () => "";
+  });
+  await get?.("folder_0");
+  profile.value = "uploader";
+  await get?.("folder_0");
+  expect(wire.last.body).toEqual({ profile: "uploader" });
 });
