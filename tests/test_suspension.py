@@ -269,7 +269,7 @@ async def test_a_mint_that_hangs_keeps_nobody_elses_token_alive(
 
         async def is_nobody_elses_alive() -> bool:
             await parts.suspensions().work()
-            return await scalar(parts, live) == 0
+            return bool(await scalar(parts, live) == 0)
 
         await until(is_nobody_elses_alive)
         with pytest.raises(CommandRefused, match="still being closed"):
