@@ -102,16 +102,19 @@ function start(all: SsoBoxPluginOptions) {
     },
   });
   const stops = [
+    // Before `user`: whoever sees the next person sees nothing of the one before, and
+    // what they ask for is not ended.
+    whenAnother(userManager, (person) => {
+      box.clear();
+      if (person !== null) loginRequired.value = null;
+      arrival.value = { person };
+    }),
     userManager.events.addUserLoaded((loaded) => {
       user.value = loaded;
       if (!loginRequired.value) return;
-      // A login that did not leave the page, in a window of its own for example.
+      // The same person, by a login in a window of its own for example.
       box.clear();
       loginRequired.value = null;
-    }),
-    whenAnother(userManager, (person) => {
-      box.clear();
-      arrival.value = { person };
     }),
     userManager.events.addUserUnloaded(() => {
       user.value = null;
