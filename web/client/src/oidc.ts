@@ -16,15 +16,24 @@ const SKEW_MS = 30_000;
 
 type Answers = Required<Pick<SsoBoxOptions, "getIdToken" | "getNonceVerifier">>;
 
+type Users = Pick<UserManager, "events" | "getUser" | "signinSilent" | "removeUser">;
+
+const known = new WeakMap<Users, Answers>();
+
 /**
  * To spread into the options of `createSsoBox`; before the login comes back.
  *
  * What a login carried is told only as it comes back: no storage of the library's
- * holds it any longer.
+ * holds it any longer. So there is one for each of `users`, however often a part of the
+ * page is made anew.
  */
-export function answersOf(
-  users: Pick<UserManager, "events" | "getUser" | "signinSilent" | "removeUser">,
-): Answers {
+export function answersOf(users: Users): Answers {
+  const answers = known.get(users) ?? answering(users);
+  known.set(users, answers);
+  return answers;
+}
+
+function answering(users: Users): Answers {
   let verifier: string | undefined;
   let renewal: Promise<string | null> | undefined;
   let arrivedAt: number | undefined;
@@ -168,9 +177,11 @@ export function whenAnother(
 ): () => void {
   let person: string | null | undefined;
   // Of who was signed in before, from a storage of the page's own, no event tells.
-  void users.getUser().then((user) => {
+  const asked = users.getUser().then((user) => {
     if (person === undefined) person = user && personOf(user.profile);
   });
+  // Whoever needs the user asks as well, and is told why there is no answer.
+  asked.catch(() => undefined);
   const gone = users.events.addUserUnloaded(() => {
     person = null;
     tell(null);

@@ -269,6 +269,21 @@ test("the secret of the login is told to the client, until the sign-out", async 
   expect(await getNonceVerifier()).toBeUndefined();
 });
 
+test("what a login carried outlives the part of the page that asked for it", async () => {
+  const manager = users(null, async () => null);
+  answersOf(manager);
+  const state = { nonceVerifier: "secret" };
+  await manager.events.load({ profile: { iss: "i", sub: "ada" }, state } as User);
+  expect(await answersOf(manager).getNonceVerifier()).toBe("secret");
+});
+
+test("what goes on in two parts of a page is one renewal", async () => {
+  const manager = users(user("present", 0), async () => user("new", 300));
+  const parts = [answersOf(manager), answersOf(manager)];
+  await Promise.all(parts.map(({ getIdToken }) => getIdToken({ fresh: true })));
+  expect(manager.signinSilent).toHaveBeenCalledOnce();
+});
+
 describe("who is told of", () => {
   const person = (sub: string) => ({ profile: { iss: "i", sub } }) as User;
   const ADA = '["i","ada"]';
@@ -296,6 +311,17 @@ describe("who is told of", () => {
     await manager.events.load(person("ada"));
     expect(tell).not.toHaveBeenCalled();
     await manager.events.load(person("grace"));
+    expect(tell.mock.calls).toEqual([[GRACE]]);
+  });
+
+  test("whoever comes, where a storage cannot say who is there", async () => {
+    const manager = users(null, async () => null);
+    // One that is not looked at ends the tests, and a server.
+    manager.getUser = () => Promise.reject(new Error("blocked"));
+    const tell = vi.fn();
+    whenAnother(manager, tell);
+    await new Promise((wake) => setTimeout(wake));
+    for (const sub of ["ada", "grace"]) await manager.events.load(person(sub));
     expect(tell.mock.calls).toEqual([[GRACE]]);
   });
 });

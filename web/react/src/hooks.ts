@@ -17,7 +17,7 @@ export interface Asked<T, E = Error> {
   readonly data: T | undefined;
   /** Of the service and of `boxFetch` an `SsoBoxError`. */
   readonly error: E | undefined;
-  /** Nothing is known yet. */
+  /** Nothing is known yet; false where the person has signed out. */
   readonly isLoading: boolean;
   /** Ask again. */
   reload(): void;
@@ -40,7 +40,7 @@ export function useAsked<T>(
   deps: DependencyList = [],
 ): Asked<T> {
   const { box, arrival } = useInside();
-  const { isLoading } = useAuth();
+  const { isLoading: isComingBack } = useAuth();
   const [latest, setLatest] = useState<Answer<T>>({});
   const [round, setRound] = useState(0);
   // biome-ignore lint/correctness/useExhaustiveDependencies: each makes another question
@@ -48,7 +48,7 @@ export function useAsked<T>(
   // biome-ignore lint/correctness/useExhaustiveDependencies: a round asks again
   useEffect(() => {
     // It is about to be known who asks, or nobody is there any more.
-    if (isLoading || arrival?.person === null) return;
+    if (isComingBack || arrival?.person === null) return;
     let isCurrent = true;
     ask().then(
       (data) => isCurrent && setLatest({ question, data }),
@@ -63,10 +63,12 @@ export function useAsked<T>(
     return () => {
       isCurrent = false;
     };
-  }, [question, round, isLoading]);
+  }, [question, round, isComingBack]);
   const reload = useCallback(() => setRound((number) => number + 1), []);
-  const { data, error } = latest.question === question ? latest : {};
-  return { data, error, isLoading: latest.question !== question, reload };
+  const isKnown = latest.question === question;
+  const { data, error } = isKnown ? latest : {};
+  const isLoading = !isKnown && arrival?.person !== null;
+  return { data, error, isLoading, reload };
 }
 
 export interface MeOptions {

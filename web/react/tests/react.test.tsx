@@ -134,8 +134,10 @@ describe("useMe", () => {
     late.letGo();
     await screen.findByText("Grace, well");
     await act(() => users.removeUser());
-    expect(screen.getByText("loading")).toBeTruthy();
+    expect(screen.getByText("nobody, well")).toBeTruthy();
     expect(wire.sent).toHaveLength(2);
+    await act(() => signIn("grace"));
+    await screen.findByText("Grace, well");
   });
 
   test("asks for the next person after a login that ended", async () => {

@@ -18,7 +18,7 @@ export interface Asked<T, E = Error> {
   readonly data: Readonly<Ref<T | undefined>>;
   /** Of the service and of `boxFetch` an `SsoBoxError`. */
   readonly error: Readonly<Ref<E | undefined>>;
-  /** Nothing is known yet. */
+  /** Nothing is known yet; false where the person has signed out. */
   readonly isLoading: Readonly<Ref<boolean>>;
   /** Ask again. */
   reload(): Promise<void>;
@@ -40,6 +40,8 @@ export function useAsked<T>(
   const isLoading = ref(true);
   let latest = 0;
   async function reload(): Promise<void> {
+    // It is about to be known who asks, or nobody is there any more.
+    if (isComingBack.value || arrival.value?.person === null) return;
     latest += 1;
     const mine = latest;
     try {
@@ -57,9 +59,7 @@ export function useAsked<T>(
     latest += 1;
     data.value = undefined;
     error.value = undefined;
-    isLoading.value = true;
-    // It is about to be known who asks, or nobody is there any more.
-    if (isComingBack.value || arrival.value?.person === null) return;
+    isLoading.value = arrival.value?.person !== null;
     void reload();
   }
   watch([isComingBack, sources].flat(), askAnew, { immediate: true });

@@ -101,22 +101,6 @@ function start(all: SsoBoxPluginOptions) {
       loginRequired.value = reason;
     },
   });
-  const stops = [
-    userManager.events.addUserLoaded((loaded) => {
-      user.value = loaded;
-      if (!loginRequired.value) return;
-      // A login that did not leave the page, in a window of its own for example.
-      box.clear();
-      loginRequired.value = null;
-    }),
-    whenAnother(userManager, (person) => {
-      box.clear();
-      arrival.value = { person };
-    }),
-    userManager.events.addUserUnloaded(() => {
-      user.value = null;
-    }),
-  ];
   const context: Inside = {
     arrival,
     box,
@@ -142,6 +126,25 @@ function start(all: SsoBoxPluginOptions) {
   };
   // On a server nobody is signed in, and nothing is known yet.
   if (typeof window === "undefined") return { context, stop: () => {} };
+  const stops = [
+    // Before `user`: whoever sees the next person sees nothing of the one before, and
+    // what they ask for is not ended.
+    whenAnother(userManager, (person) => {
+      box.clear();
+      if (person !== null) loginRequired.value = null;
+      arrival.value = { person };
+    }),
+    userManager.events.addUserLoaded((loaded) => {
+      user.value = loaded;
+      if (!loginRequired.value) return;
+      // The same person, by a login in a window of its own for example.
+      box.clear();
+      loginRequired.value = null;
+    }),
+    userManager.events.addUserUnloaded(() => {
+      user.value = null;
+    }),
+  ];
   comeBack(userManager, onReturn)
     .then((known) => {
       user.value = known;

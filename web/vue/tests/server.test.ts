@@ -19,9 +19,15 @@ test("on a server the page is loading, and nothing is asked or left running", as
     const { isLoading } = useMe({ every: 5 });
     return () => h("p", isLoading.value ? "loading" : "known");
   }
-  const app = createSSRApp({ setup: usePage });
-  app.use(createSsoBoxPlugin({ userManager, baseUrl: "https://service.example" }));
-  expect(await renderToString(app)).toBe("<p>loading</p>");
+  const listening = vi.spyOn(userManager.events, "addUserLoaded");
+  const numbers = new Set<number>();
+  for (const _ of [1, 2]) {
+    const app = createSSRApp({ setup: usePage });
+    app.use(createSsoBoxPlugin({ userManager, baseUrl: "https://service.example" }));
+    expect(await renderToString(app)).toBe("<p>loading</p>");
+    numbers.add(listening.mock.calls.length);
+  }
+  expect(numbers.size, "a listener more with each page").toBe(1);
   expect(wire.sent).toHaveLength(0);
   expect(timer).not.toHaveBeenCalled();
 });

@@ -5,7 +5,7 @@ import {
   WebStorageStateStore,
 } from "oidc-client-ts";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type App, createApp, h, ref } from "vue";
+import { type App, createApp, h, ref, watch } from "vue";
 import { held, problem, token, Wire } from "../../client/tests/wire.js";
 import {
   createSsoBoxPlugin,
@@ -84,10 +84,14 @@ function page(
   app.mount(document.body.appendChild(document.createElement("div")));
 }
 
-function context(options: Partial<SsoBoxPluginOptions> = {}): SsoBoxContext {
+function context(
+  options: Partial<SsoBoxPluginOptions> = {},
+  setup: () => void = () => {},
+): SsoBoxContext {
   let seen: SsoBoxContext | undefined;
   page(() => {
     seen = useSsoBox();
+    setup();
     const { loginRequired, error } = seen;
     return () => loginRequired.value?.code ?? error.value?.message ?? "all is well";
   }, options);
@@ -153,9 +157,22 @@ describe("useMe", () => {
     late.letGo();
     await shows("Grace, well");
     await users.removeUser();
-    await new Promise((wake) => setTimeout(wake));
-    await shows("loading");
+    await shows("nobody, well");
     expect(wire.sent).toHaveLength(2);
+    await signIn("grace");
+    await shows("Grace, well");
+  });
+
+  test("asks nothing of nobody, neither by the clock nor by hand", async () => {
+    let asked: (() => Promise<void>) | undefined;
+    const now = context({}, () => {
+      asked = useMe({ every: 5 }).reload;
+    });
+    await vi.waitFor(() => expect(wire.sent.length).toBeGreaterThan(1));
+    await users.removeUser();
+    await asked?.();
+    await new Promise((wake) => setTimeout(wake, 20));
+    expect(now.loginRequired.value).toBeNull();
   });
 
   test("asks for the next person after a login that ended", async () => {
@@ -182,6 +199,42 @@ describe("useMe", () => {
     await new Promise((wake) => setTimeout(wake, 30));
     expect(wire.sent).toHaveLength(1);
   });
+});
+
+describe("whoever follows another beside the page", () => {
+  test("is never seen with what was asked for the one before", async () => {
+    const seen = new Set<string>();
+    page(() => {
+      const { user } = useSsoBox();
+      const asked = useAsked(async () => (await users.getUser())?.profile.sub);
+      return () => {
+        seen.add(`${user.value?.profile.sub}: ${asked.data.value ?? "nothing"}`);
+        return asked.data.value ?? "";
+      };
+    });
+    await shows("ada");
+    await signIn("grace");
+    await shows("grace");
+    expect(seen).not.toContain("grace: ada");
+  });
+
+  test.each([false, true])(
+    "is asked for as soon as they are known; after a login that ended: %s",
+    async (hasEnded) => {
+      const answers: string[] = [];
+      const { box } = context({}, () => {
+        const now = useSsoBox();
+        const ask = () => now.box.me().then(({ identity }) => identity.name, String);
+        watch(now.user, async () => void answers.push((await ask()) ?? ""));
+      });
+      await shows("all is well");
+      await vi.waitFor(() => expect(answers).toEqual(["Ada"]));
+      wire.once(() => (hasEnded ? problem(401, "signed_out") : Response.json(ADA)));
+      await box.me().catch(String);
+      await signIn("grace");
+      await vi.waitFor(() => expect(answers).toEqual(["Ada", "Ada"]));
+    },
+  );
 });
 
 describe("useAsked", () => {
