@@ -5,6 +5,7 @@ A transaction is open only inside ``Database.transaction``, or for one statement
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
+from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.errors import ConfigurationError, DatabaseUnavailable
@@ -53,6 +55,20 @@ _MEANING = {
     "55": "a row stayed locked for too long",
     "57": "the server is stopping or starting, or a statement took too long",
 }
+# has_table_privilege takes several rights for "any of them".
+_OUT_OF_REACH = text(
+    "SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE NOT ("
+    "has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')"
+    " AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))"
+)
+# The narrower ones first.
+_TROUBLE = (
+    (socket.gaierror, "its host name is not known here"),
+    (ConnectionRefusedError, "nothing listens at its host and port"),
+    (ConnectionError, "it ended the connection; has it the TLS that sslmode asks for?"),
+    (PoolTimeoutError, "no connection was free in time"),
+    (TimeoutError, "it did not answer in time"),
+)
 
 
 Rows = Sequence[Row[*tuple[Any, ...]]]
@@ -148,6 +164,15 @@ class Database:
                 return (await connection.execute(statement)).scalar_one_or_none()
         except ProgrammingError:
             return None
+
+    async def tables_out_of_reach(self) -> list[str]:
+        """Name the tables of the service that its role may not read and write.
+
+        They have to be there. Raises ``DatabaseUnavailable``.
+        """
+        names = sorted(SQLModel.metadata.tables)
+        rows = await self.execute(_OUT_OF_REACH, {"names": names})
+        return [name for (name,) in rows]
 
     @asynccontextmanager
     async def directly(self) -> AsyncIterator[asyncpg.Connection]:
@@ -280,12 +305,14 @@ def unavailable_when_unreachable() -> Iterator[None]:
     except asyncpg.PostgresError as error:
         raise _unavailable(error.sqlstate or "") from error
     except (OSError, PoolTimeoutError) as error:
-        raise DatabaseUnavailable(type(error).__name__) from error
+        what = type(error).__name__
+        meaning = next((text for kind, text in _TROUBLE if isinstance(error, kind)), what)
+        raise DatabaseUnavailable(meaning) from error
 
 
 def _unavailable(sqlstate: str) -> DatabaseUnavailable:
     meaning = (
-        "its role may not do that"
+        'its role may not do that: docs/configuration.md, "Two roles"'
         if sqlstate == _NO_PRIVILEGE
         else _MEANING.get(sqlstate[:2], "the server refused")
     )
