@@ -386,7 +386,10 @@ def test_start_is_refused_on_a_database_that_is_not_migrated(
     [
         (lambda url: url.replace("postgres:", f"{SECRET}:"), "28P01"),
         (lambda url: url.rsplit("/", 1)[0] + "/nothing-here", "no such database"),
-        (lambda _: f"postgresql://u:{SECRET}@127.0.0.1:{free_port()}/x", "nothing listens"),
+        (
+            lambda _: f"postgresql://u:{SECRET}@127.0.0.1:{free_port()}/x",
+            "nothing listens",
+        ),
     ],
     ids=["user", "name", "port"],
 )
@@ -423,6 +426,22 @@ def test_start_is_refused_where_notifications_do_not_arrive(
         "SSO_BOX_DATABASE_LISTEN_URL", elsewhere.replace("template1", "x")
     )
     assert "SSO_BOX_DATABASE_URL: the database" in run("serve").stderr
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_LISTEN_URL"])
+def test_missing_ca_certificates_are_named_and_no_traceback_printed(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    url = environment["SSO_BOX_DATABASE_URL"] + "?sslmode=verify-full"
+    monkeypatch.setenv(f"SSO_BOX_{name}", url)
+    result = run("serve")
+    assert result.exit_code == 1, result.output
+    assert "PGSSLROOTCERT has to name" in result.stderr
+    assert ("LISTEN_URL" in result.stderr) == ("LISTEN" in name)
 
 
 def test_db_upgrade_needs_no_other_secret(

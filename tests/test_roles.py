@@ -97,7 +97,9 @@ async def test_a_start_is_refused_for_a_role_that_may_not_write_a_table(
     owner_url, service_url = urls
     owner = DatabaseSettings(database_url=SecretStr(owner_url))
     await asyncio.to_thread(migrations.upgrade, owner)
-    await _run(owner_url, f"REVOKE DELETE ON vend FROM {urlsplit(service_url).username}")
+    await _run(
+        owner_url, f"REVOKE DELETE ON vend FROM {urlsplit(service_url).username}"
+    )
     settings = Settings.model_validate(settings_values | {"database_url": service_url})
     async with opened(settings) as parts:
         with pytest.raises(ConfigurationError, match="may not read and write vend; as"):

@@ -61,6 +61,9 @@ _OUT_OF_REACH = text(
     "has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')"
     " AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))"
 )
+# What the driver says of a URL whose form has been checked: it looks for a file.
+_Misconfigured = asyncpg.ClientConfigurationError
+_NO_CERTIFICATES = "PGSSLROOTCERT has to name the CA certificates, as sslmode asks"
 # The narrower ones first.
 _TROUBLE = (
     (socket.gaierror, "its host name is not known here"),
@@ -103,6 +106,9 @@ class Database:
         self.timeout_s = settings.database_timeout_s
         listen_url = settings.database_listen_url or settings.database_url
         self._listen_url = listen_url.get_secret_value()
+        self._if_elsewhere = (
+            " (SSO_BOX_DATABASE_LISTEN_URL)" if settings.database_listen_url else ""
+        )
         self._question: asyncio.Task[bool] | None = None
 
     @asynccontextmanager
@@ -180,14 +186,8 @@ class Database:
 
         Raises ``DatabaseUnavailable``, also for what is asked of it.
         """
+        connection = await self._connect_directly()
         with unavailable_when_unreachable():
-            connection = await asyncpg.connect(
-                self._listen_url,
-                timeout=self.timeout_s,
-                command_timeout=self.timeout_s,
-                statement_cache_size=0,
-                server_settings={"application_name": _LISTENER},
-            )
             try:
                 yield connection
             except asyncpg.InterfaceError as error:
@@ -197,6 +197,19 @@ class Database:
                 raise
             finally:
                 connection.terminate()
+
+    async def _connect_directly(self) -> asyncpg.Connection:
+        try:
+            with unavailable_when_unreachable():
+                return await asyncpg.connect(
+                    self._listen_url,
+                    timeout=self.timeout_s,
+                    command_timeout=self.timeout_s,
+                    statement_cache_size=0,
+                    server_settings={"application_name": _LISTENER},
+                )
+        except DatabaseUnavailable as error:
+            raise DatabaseUnavailable(f"{error.reason}{self._if_elsewhere}") from error
 
     async def close(self) -> None:
         if self._question is not None:
@@ -297,16 +310,22 @@ def unavailable_when_unreachable() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if isinstance(getattr(error.orig, "__cause__", None), _Misconfigured):
+            raise DatabaseUnavailable(_NO_CERTIFICATES) from error
         sqlstate = getattr(error.orig, "sqlstate", None) or "08000"
         is_ours = sqlstate.startswith(_OURS) and sqlstate != _NO_PRIVILEGE
         if error.connection_invalidated or not is_ours:
             raise _unavailable(sqlstate) from error
         raise
+    except _Misconfigured as error:
+        raise DatabaseUnavailable(_NO_CERTIFICATES) from error
     except asyncpg.PostgresError as error:
         raise _unavailable(error.sqlstate or "") from error
     except (OSError, PoolTimeoutError) as error:
         what = type(error).__name__
-        meaning = next((text for kind, text in _TROUBLE if isinstance(error, kind)), what)
+        meaning = next(
+            (text for kind, text in _TROUBLE if isinstance(error, kind)), what
+        )
         raise DatabaseUnavailable(meaning) from error
 
 

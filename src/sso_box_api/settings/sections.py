@@ -207,7 +207,9 @@ class LimitSettings(Section):
     """What one caller or one person may cost."""
 
     bad_tokens_per_minute: int = Field(
-        default=60, ge=0, description="how many per client address; 0 turns the limit off"
+        default=60,
+        ge=0,
+        description="how many per client address; 0 turns the limit off",
     )
     mints_per_minute: int = Field(
         default=30, ge=0, description="how many per account; 0 turns the limit off"
