@@ -322,6 +322,23 @@ def test_a_wrong_setting_stops_the_start_and_names_itself(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SSO_BOX_BOX__CALL_TIMEOUT_S", "soon"), ("SSO_BOX_BOX__API_URI", "x")],
+)
+def test_no_advice_is_given_that_is_for_another_setting(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+) -> None:
+    del environment
+    monkeypatch.setenv(name, value)
+    result = run("serve", "--port", "1")
+    assert name in result.stderr
+    assert "; put " not in result.stderr
+
+
 def test_client_credentials_go_together(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -369,7 +386,10 @@ def test_start_is_refused_on_a_database_that_is_not_migrated(
     [
         (lambda url: url.replace("postgres:", f"{SECRET}:"), "28P01"),
         (lambda url: url.rsplit("/", 1)[0] + "/nothing-here", "no such database"),
-        (lambda _: f"postgresql://u:{SECRET}@127.0.0.1:{free_port()}/x", "Error"),
+        (
+            lambda _: f"postgresql://u:{SECRET}@127.0.0.1:{free_port()}/x",
+            "nothing listens",
+        ),
     ],
     ids=["user", "name", "port"],
 )
@@ -406,6 +426,22 @@ def test_start_is_refused_where_notifications_do_not_arrive(
         "SSO_BOX_DATABASE_LISTEN_URL", elsewhere.replace("template1", "x")
     )
     assert "SSO_BOX_DATABASE_URL: the database" in run("serve").stderr
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_LISTEN_URL"])
+def test_missing_ca_certificates_are_named_and_no_traceback_printed(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    url = environment["SSO_BOX_DATABASE_URL"] + "?sslmode=verify-full"
+    monkeypatch.setenv(f"SSO_BOX_{name}", url)
+    result = run("serve")
+    assert result.exit_code == 1, result.output
+    assert "PGSSLROOTCERT has to name" in result.stderr
+    assert ("LISTEN_URL" in result.stderr) == ("LISTEN" in name)
 
 
 def test_db_upgrade_needs_no_other_secret(
@@ -463,9 +499,24 @@ def test_account_commands_take_one_selector(
         ["--box-user", user_id],
         ["--account", account["account"]],
         ["--email", "ada@example.com"],
+        ["--email", "Ada@Example.COM"],
     ):
         assert json.loads(run("account", "show", *selector, "--json").output) == shown
     assert f"box_user_id: {user_id}" in run("account", "show", idp[0], "ada").output
+
+
+def test_nobody_is_called_unknown_because_the_namespace_is_another_one(
+    environment: dict[str, str],
+    idp: tuple[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _log_in(idp[0], "ada")
+    [provider] = json.loads(environment["SSO_BOX_PROVIDERS"])
+    moved = [provider | {"namespace": "https://new.example"}]
+    monkeypatch.setenv("SSO_BOX_PROVIDERS", json.dumps(moved))
+    result = run("account", "show", "--provider", "main", "--subject", "ada")
+    assert result.exit_code == 2
+    assert "namespace of provider main changed" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -473,7 +524,7 @@ def test_account_commands_take_one_selector(
     [
         ([], 2, "give ISSUER SUBJECT"),
         (["https://other.example", "ada"], 1, "no configured provider has this issuer"),
-        (["--provider", "none", "--subject", "ada"], 1, "no configured provider"),
+        (["--provider", "none", "--subject", "ada"], 1, "there are: main"),
         (["--provider", "main"], 2, "--provider with --subject"),
         (["--box-user", "1"], 1, "no such account"),
         (["--box-user", "1", "--email", "a"], 2, "only one of them"),

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from sso_box_api import migrations
-from sso_box_api.errors import DatabaseUnavailable
+from sso_box_api.errors import ConfigurationError, DatabaseUnavailable
 from sso_box_api.settings import DatabaseSettings, Settings
 from tests.support.administration import candidate_of
 from tests.support.api import Api, Control
@@ -89,3 +89,19 @@ async def test_a_role_that_may_not_make_tables_is_told_so(
     service = DatabaseSettings(database_url=SecretStr(urls[1]))
     with pytest.raises(DatabaseUnavailable, match="its role may not do that"):
         await asyncio.to_thread(migrations.upgrade, service)
+
+
+async def test_a_start_is_refused_for_a_role_that_may_not_write_a_table(
+    urls: tuple[str, str], settings_values: dict[str, Any]
+) -> None:
+    owner_url, service_url = urls
+    owner = DatabaseSettings(database_url=SecretStr(owner_url))
+    await asyncio.to_thread(migrations.upgrade, owner)
+    await _run(
+        owner_url, f"REVOKE DELETE ON vend FROM {urlsplit(service_url).username}"
+    )
+    settings = Settings.model_validate(settings_values | {"database_url": service_url})
+    async with opened(settings) as parts:
+        with pytest.raises(ConfigurationError, match="may not read and write vend; as"):
+            await parts.require_consistent_rows()
+    await forget()

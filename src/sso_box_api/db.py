@@ -5,6 +5,7 @@ A transaction is open only inside ``Database.transaction``, or for one statement
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
+from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from sso_box_api.errors import ConfigurationError, DatabaseUnavailable
@@ -53,6 +55,23 @@ _MEANING = {
     "55": "a row stayed locked for too long",
     "57": "the server is stopping or starting, or a statement took too long",
 }
+# has_table_privilege takes several rights for "any of them".
+_OUT_OF_REACH = text(
+    "SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE NOT ("
+    "has_table_privilege(name, 'SELECT') AND has_table_privilege(name, 'INSERT')"
+    " AND has_table_privilege(name, 'UPDATE') AND has_table_privilege(name, 'DELETE'))"
+)
+# What the driver says of a URL whose form has been checked: it looks for a file.
+_Misconfigured = asyncpg.ClientConfigurationError
+_NO_CERTIFICATES = "PGSSLROOTCERT has to name the CA certificates, as sslmode asks"
+# The narrower ones first.
+_TROUBLE = (
+    (socket.gaierror, "its host name is not known here"),
+    (ConnectionRefusedError, "nothing listens at its host and port"),
+    (ConnectionError, "it ended the connection; has it the TLS that sslmode asks for?"),
+    (PoolTimeoutError, "no connection was free in time"),
+    (TimeoutError, "it did not answer in time"),
+)
 
 
 Rows = Sequence[Row[*tuple[Any, ...]]]
@@ -87,6 +106,9 @@ class Database:
         self.timeout_s = settings.database_timeout_s
         listen_url = settings.database_listen_url or settings.database_url
         self._listen_url = listen_url.get_secret_value()
+        self._if_elsewhere = (
+            " (SSO_BOX_DATABASE_LISTEN_URL)" if settings.database_listen_url else ""
+        )
         self._question: asyncio.Task[bool] | None = None
 
     @asynccontextmanager
@@ -149,20 +171,23 @@ class Database:
         except ProgrammingError:
             return None
 
+    async def tables_out_of_reach(self) -> list[str]:
+        """Name the tables of the service that its role may not read and write.
+
+        They have to be there. Raises ``DatabaseUnavailable``.
+        """
+        names = sorted(SQLModel.metadata.tables)
+        rows = await self.execute(_OUT_OF_REACH, {"names": names})
+        return [name for (name,) in rows]
+
     @asynccontextmanager
     async def directly(self) -> AsyncIterator[asyncpg.Connection]:
         """Open the one connection that listens, past any pooler.
 
         Raises ``DatabaseUnavailable``, also for what is asked of it.
         """
+        connection = await self._connect_directly()
         with unavailable_when_unreachable():
-            connection = await asyncpg.connect(
-                self._listen_url,
-                timeout=self.timeout_s,
-                command_timeout=self.timeout_s,
-                statement_cache_size=0,
-                server_settings={"application_name": _LISTENER},
-            )
             try:
                 yield connection
             except asyncpg.InterfaceError as error:
@@ -172,6 +197,19 @@ class Database:
                 raise
             finally:
                 connection.terminate()
+
+    async def _connect_directly(self) -> asyncpg.Connection:
+        try:
+            with unavailable_when_unreachable():
+                return await asyncpg.connect(
+                    self._listen_url,
+                    timeout=self.timeout_s,
+                    command_timeout=self.timeout_s,
+                    statement_cache_size=0,
+                    server_settings={"application_name": _LISTENER},
+                )
+        except DatabaseUnavailable as error:
+            raise DatabaseUnavailable(f"{error.reason}{self._if_elsewhere}") from error
 
     async def close(self) -> None:
         if self._question is not None:
@@ -272,20 +310,28 @@ def unavailable_when_unreachable() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if isinstance(getattr(error.orig, "__cause__", None), _Misconfigured):
+            raise DatabaseUnavailable(_NO_CERTIFICATES) from error
         sqlstate = getattr(error.orig, "sqlstate", None) or "08000"
         is_ours = sqlstate.startswith(_OURS) and sqlstate != _NO_PRIVILEGE
         if error.connection_invalidated or not is_ours:
             raise _unavailable(sqlstate) from error
         raise
+    except _Misconfigured as error:
+        raise DatabaseUnavailable(_NO_CERTIFICATES) from error
     except asyncpg.PostgresError as error:
         raise _unavailable(error.sqlstate or "") from error
     except (OSError, PoolTimeoutError) as error:
-        raise DatabaseUnavailable(type(error).__name__) from error
+        what = type(error).__name__
+        meaning = next(
+            (text for kind, text in _TROUBLE if isinstance(error, kind)), what
+        )
+        raise DatabaseUnavailable(meaning) from error
 
 
 def _unavailable(sqlstate: str) -> DatabaseUnavailable:
     meaning = (
-        "its role may not do that"
+        'its role may not do that: docs/configuration.md, "Two roles"'
         if sqlstate == _NO_PRIVILEGE
         else _MEANING.get(sqlstate[:2], "the server refused")
     )

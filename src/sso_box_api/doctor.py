@@ -67,7 +67,7 @@ async def _database(database: Database, consistent_rows: Awaitable[None]) -> Fin
         return Finding("database", "; ".join(error.problems))
     except SsoBoxError as error:
         problem = (
-            f"cannot be reached ({error.reason}); check SSO_BOX_DATABASE_URL and that"
+            f"cannot be used ({error.reason}); check SSO_BOX_DATABASE_URL and that"
             " PostgreSQL runs"
         )
         return Finding("database", problem)

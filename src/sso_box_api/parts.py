@@ -188,6 +188,7 @@ class Parts:
         Raises ``ConfigurationError`` or ``DatabaseUnavailable``.
         """
         await migrations.require_current(self.database)
+        await self._require_rights()
         await require_notifications(self.database)
         namespaces = {p.id: p.owns_namespace for p in self.settings.providers}
         async with self.database.transaction() as session:
@@ -213,6 +214,15 @@ class Parts:
                 )
         if problems:
             raise ConfigurationError(problems)
+
+    async def _require_rights(self) -> None:
+        if tables := await self.database.tables_out_of_reach():
+            problem = (
+                "SSO_BOX_DATABASE_URL: its role may not read and write"
+                f" {', '.join(tables)}; as their owner GRANT it SELECT, INSERT, UPDATE,"
+                ' DELETE: docs/configuration.md, "Two roles"'
+            )
+            raise ConfigurationError([problem])
 
 
 @asynccontextmanager

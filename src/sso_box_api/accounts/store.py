@@ -297,11 +297,14 @@ async def select(
         IdentityRow.subject: subject,
         AccountRow.box_user_id: box_user_id,
         AccountRow.id: account_id,
-        IdentityRow.email: email,
     }
     for column, value in conditions.items():
         if value is not None:
             statement = statement.where(col(column) == value)
+    if email is not None:
+        # Directories and people write one address in different cases.
+        is_it = func.lower(col(IdentityRow.email)) == func.lower(email)
+        statement = statement.where(is_it)
     return [to_candidate(*row) for row in await session.exec(statement)]
 
 

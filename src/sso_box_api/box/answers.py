@@ -171,7 +171,11 @@ def accepted(request: httpx.Request, outcome: T | Refusal) -> T:
         raise InvalidResource(where, outcome)
     kinds = {404: NotFoundAtBox, 409: ConflictAtBox}
     refused = kinds.get(outcome.status, RefusedByBox)(where, outcome)
-    logger.warning("%s; %s", refused.reason, refused.hint)
+    if isinstance(refused, NotFoundAtBox):
+        # What that means, and whether it is a fault at all, only who asked can tell.
+        logger.info("%s", refused.reason)
+    else:
+        logger.warning("%s; %s", refused.reason, refused.hint)
     raise refused
 
 

@@ -38,6 +38,9 @@ def show(*, as_json: bool, **selector: Any) -> None:
 
     async def run(parts: Parts) -> tuple[list[Candidate], list[Suspension]]:
         candidates = await select(parts, selector)
+        if not candidates:
+            # With another configuration nobody would be found, whoever is asked for.
+            await parts.require_consistent_rows()
         return candidates, await parts.suspensions().in_force()
 
     candidates, suspensions = run_with_parts(run)

@@ -114,7 +114,8 @@ def provider_named(parts: Parts, provider_id: str, *, instead: str) -> ProviderS
     """Return a provider whose people are all stored under one namespace."""
     named = [p for p in parts.settings.providers if p.id == provider_id]
     if not named:
-        fail("no configured provider has this id")
+        ids = ", ".join(p.id for p in parts.settings.providers)
+        fail(f"no configured provider has this id; there are: {ids}")
     if named[0].issuer_template and len(named[0].tenants) != 1:
         fail(f"this provider has several tenants; {instead}")
     return named[0]

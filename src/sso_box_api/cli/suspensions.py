@@ -43,7 +43,8 @@ def lock_command(
     async def run(parts: Parts) -> tuple[SuspensionReport, bool]:
         kind, value = _meant(parts, selector)
         if kind == "provider" and value not in _provider_ids(parts):
-            fail("no configured provider has this id")
+            ids = ", ".join(sorted(_provider_ids(parts)))
+            fail(f"no configured provider has this id; there are: {ids}")
         clients = {c for p in parts.settings.providers for c in p.client_ids}
         is_known = kind == "provider" or value in clients
         report = await parts.suspensions().suspend(kind, value, reason, wait_s=wait_s)
@@ -101,7 +102,7 @@ def _meant(parts: Parts, selector: dict[str, str | None]) -> tuple[SuspensionKin
 def _provider_of(parts: Parts, issuer: str) -> str:
     provider = parts.verifier.provider_of(issuer)
     if provider is None:
-        fail("no configured provider has this issuer")
+        fail("no configured provider has this issuer; give --provider ID instead")
     if provider.issuer_template and len(provider.tenants) != 1:
         # Where one tenant is named, all would be stopped.
         fail(

@@ -119,6 +119,7 @@ def rebind(*, apply: bool, unbind_missing: bool, as_json: bool) -> None:
 @click.option(
     "--wait",
     "wait_s",
+    type=click.FloatRange(min=0, max=3600),
     default=30.0,
     show_default=True,
     help="Seconds to wait for Box to kill the tokens.",

@@ -85,7 +85,8 @@ def _explain(error: ValidationError) -> list[str]:
         whole = item["type"] == "value_error" and isinstance(
             loc[-1] if loc else "", int
         )
-        hint = "" if whole or _in_template(loc) else _hint(loc)
+        bare = whole or _in_template(loc) or item["type"] == "extra_forbidden"
+        hint = "" if bare else _hint(loc, of_the_whole=item["type"] == "missing")
         name = _variable(loc)
         problem = f"{name}: {message}" if name else message
         problems.append(f"{problem}; put {hint}" if hint else problem)
@@ -112,14 +113,15 @@ def _in_template(loc: tuple[int | str, ...]) -> bool:
     return loc[:2] == ("provisioning", "template") and loc[2:] != ()
 
 
-def _hint(loc: tuple[int | str, ...]) -> str:
+def _hint(loc: tuple[int | str, ...], *, of_the_whole: bool = False) -> str:
+    """Say what to put there, or else, if asked, what ``of_the_whole`` setting."""
     model: Any = Settings
     hint = ""
     for part in loc:
         fields = getattr(model, "model_fields", {})
         if isinstance(part, str) and part in fields:
             field = fields[part]
-            hint = field.description or hint
+            hint = field.description or (hint if of_the_whole else "")
             model = {"providers": ProviderSettings, "profiles": ProfileSettings}.get(
                 part, field.annotation
             )

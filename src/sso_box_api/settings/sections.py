@@ -207,10 +207,12 @@ class LimitSettings(Section):
     """What one caller or one person may cost."""
 
     bad_tokens_per_minute: int = Field(
-        default=60, ge=0, description="per client address; 0 turns the limit off"
+        default=60,
+        ge=0,
+        description="how many per client address; 0 turns the limit off",
     )
     mints_per_minute: int = Field(
-        default=30, ge=0, description="per account; 0 turns the limit off"
+        default=30, ge=0, description="how many per account; 0 turns the limit off"
     )
     resource_tokens_per_account: int = Field(
         default=50, ge=1, description="live tokens that are bound to a file or folder"
