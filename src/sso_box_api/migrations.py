@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # The newest migration. Written down, so that a start need not load and run them all to
 # find it.
-SCHEMA: Final = "0010"
+SCHEMA: Final = "0011"
 
 
 async def require_current(database: Database) -> None:

@@ -89,7 +89,7 @@ class IdentityRow(SQLModel, table=True):
     account_id: UUID = Field(foreign_key="account.id", index=True)
     # Hints for administrators who look a person up; never a key.
     name: str | None = Field(default=None)
-    email: str | None = Field(default=None, index=True)
+    email: str | None = Field(default=None)
     # What its claims came to when they were last acted on, and the iat of that token.
     claims_digest: str | None = Field(default=None)
     claims_issued_at: int | None = Field(default=None, sa_type=BigInteger)
@@ -97,7 +97,10 @@ class IdentityRow(SQLModel, table=True):
         default=None, sa_type=_TIME, sa_column_kwargs=_NOW
     )
 
-    __table_args__ = (UniqueConstraint("namespace", "subject"),)
+    __table_args__ = (
+        UniqueConstraint("namespace", "subject"),
+        Index("ix_identity_email_lower", text("lower(email)")),
+    )
 
 
 class NonceProofRow(SQLModel, table=True):
