@@ -59,7 +59,7 @@ def urls(postgres_url: str) -> Iterator[tuple[str, str]]:
         asyncio.run(_run(postgres_url, f"DROP ROLE {service}; DROP ROLE {owner}"))
 
 
-async def test_the_service_does_its_work_without_a_right_to_change_tables(
+async def test_the_service_needs_no_right_to_change_tables_but_all_to_use_them(
     urls: tuple[str, str],
     settings_values: dict[str, Any],
     emulator: Starlette,
@@ -80,6 +80,11 @@ async def test_the_service_does_its_work_without_a_right_to_change_tables(
         assert not await box.is_live(answer.json()["access_token"])
         assert (await api.exchange()).json()["code"] == "account_locked"
         assert (await api.http.get("/readyz")).json()["database"] == "ok"
+        await parts.require_consistent_rows()
+        service = urlsplit(service_url).username
+        await _run(owner_url, f"REVOKE DELETE ON vend FROM {service}")
+        with pytest.raises(ConfigurationError, match="may not read and write vend; as"):
+            await parts.require_consistent_rows()
     await forget()
 
 
@@ -89,19 +94,3 @@ async def test_a_role_that_may_not_make_tables_is_told_so(
     service = DatabaseSettings(database_url=SecretStr(urls[1]))
     with pytest.raises(DatabaseUnavailable, match="its role may not do that"):
         await asyncio.to_thread(migrations.upgrade, service)
-
-
-async def test_a_start_is_refused_for_a_role_that_may_not_write_a_table(
-    urls: tuple[str, str], settings_values: dict[str, Any]
-) -> None:
-    owner_url, service_url = urls
-    owner = DatabaseSettings(database_url=SecretStr(owner_url))
-    await asyncio.to_thread(migrations.upgrade, owner)
-    await _run(
-        owner_url, f"REVOKE DELETE ON vend FROM {urlsplit(service_url).username}"
-    )
-    settings = Settings.model_validate(settings_values | {"database_url": service_url})
-    async with opened(settings) as parts:
-        with pytest.raises(ConfigurationError, match="may not read and write vend; as"):
-            await parts.require_consistent_rows()
-    await forget()
