@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
+import httpx
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
@@ -16,9 +17,10 @@ from sso_box_api import migrations
 from sso_box_api.errors import ConfigurationError, DatabaseUnavailable
 from sso_box_api.settings import DatabaseSettings, Settings
 from tests.support.administration import candidate_of
-from tests.support.api import Api, Control
+from tests.support.api import BOX_URL, Api, Control
 from tests.support.connections import forget, opened
 from tests.support.postgres import drop_database, own_name
+from tests.support.waiting import until
 
 CONFIGURATION = Path(__file__).parents[1] / "docs/configuration.md"
 
@@ -70,14 +72,19 @@ async def test_the_service_needs_no_right_to_change_tables_but_all_to_use_them(
     owner = DatabaseSettings(database_url=SecretStr(owner_url))
     await asyncio.to_thread(migrations.upgrade, owner)
     settings = Settings.model_validate(settings_values | {"database_url": service_url})
+    mounts = {BOX_URL: httpx.ASGITransport(emulator)}
     async with (
         Api.start(settings, emulator, idp_app) as api,
-        opened(settings) as parts,
+        opened(settings, mounts=mounts) as parts,
     ):
         answer = await api.exchange()
         assert answer.status_code == 200, answer.text
         await parts.lifecycle().lock(await candidate_of(parts), "left")
-        assert not await box.is_live(answer.json()["access_token"])
+
+        async def is_dead() -> bool:
+            return not await box.is_live(answer.json()["access_token"])
+
+        await until(is_dead)
         assert (await api.exchange()).json()["code"] == "account_locked"
         assert (await api.http.get("/readyz")).json()["database"] == "ok"
         await parts.require_consistent_rows()
